@@ -110,9 +110,9 @@ def put_into(path: Path, name: str, where: dict[str, Any], tables: Sequence[Tabl
 def _show(where: dict[str, Any], tables: Sequence[Table]) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table as RichTable
 
     from benchmarks.measure import shown
+    from machine.tables import Table as RichTable
 
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(", ".join(f"{k} {v}" for k, v in where.items()))

@@ -63,7 +63,6 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
             the keys.
     """
     config.signing_key()  # refuses a backup whose key nobody could open
-    check_passphrase_settled(config)
 
     def state() -> bytes:
         with closing(config.open_store()) as store:
@@ -74,6 +73,7 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
             return opened.database.snapshot()
 
     with changing_keys(config):  # else a new key may stand there without its hand-over
+        check_passphrase_settled(config)
         with closing(config.open_store()) as store:
             finish(config, store)
         contents = gathered(

@@ -24,8 +24,26 @@ from machine import envelope
 from machine.shown import Shown
 from protocol.errors import FedsegError, UsageError
 
-people = Console(highlight=False, markup=False, emoji=False)
-diagnostics = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+class _Lines(Console):
+    """A console that folds lines of text in a terminal alone: elsewhere a line stays one.
+
+    A service manager takes each line for a message, and programs look for words in them. Tables are
+    drawn as wide as a terminal everywhere.
+    """
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        """As `Console.print`; `soft_wrap` says that nothing is folded, None leaves it to us."""
+        if soft_wrap is None:
+            soft_wrap = not self._folds() and all(isinstance(one, str) for one in objects)
+        super().print(*objects, soft_wrap=soft_wrap, **how)
+
+    def _folds(self) -> bool:
+        return self.file.isatty()
+
+
+people = _Lines(highlight=False, markup=False, emoji=False)
+diagnostics = _Lines(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 class Format(StrEnum):
@@ -42,9 +60,16 @@ class Verbatim(str):
 
 
 class Output:
-    """Printer of results and errors; `format` is set by ``--format`` of the running command."""
+    """Printer of results and errors.
+
+    Attributes:
+        format: As ``--format`` of the running command says.
+        logs_json: Whether each line on standard error is an object, as ``--log-format`` of a
+            command that serves says.
+    """
 
     format: Format = Format.TEXT
+    logs_json: bool = False
 
     def result(self, data: dict[str, Any], *text: object, refused: bool = False) -> None:
         """Print a command's result: `data` as JSON, or `text` for people.
@@ -57,7 +82,7 @@ class Output:
         else:
             for part in text:
                 if part != "":
-                    people.print(part, soft_wrap=isinstance(part, Verbatim))
+                    people.print(part, soft_wrap=isinstance(part, Verbatim) or None)
 
     def show(self, shown: Shown) -> None:
         """Print a result with its warnings."""
@@ -67,13 +92,31 @@ class Output:
     def warn(self, warnings: Sequence[str]) -> None:
         """Print warnings on standard error; a command also includes them in its JSON."""
         for warning in warnings:
-            diagnostics.print(f"Warning: {warning}", style="yellow")
+            self.tell(f"Warning: {warning}", style="yellow", level="WARNING")
 
     def failure(self, error: FedsegError) -> None:
         """Print an error: on standard error, and as the JSON envelope when asked."""
-        diagnostics.print(error.diagnostics(), style="red")
+        if self.logs_json:
+            self.tell(str(error), level="ERROR", code=error.code, remedy=error.remedy)
+        else:
+            self.tell(error.diagnostics(), style="red")
         if self.format is Format.JSON:
             print(envelope.failure(error))  # noqa: T201
+
+    def tell(
+        self, text: str, *, style: str | None = None, level: str = "INFO", **more: str
+    ) -> None:
+        """Print a line on standard error, as lines of the log are where a command serves.
+
+        Args:
+            more: Fields of the object beside those of each line.
+        """
+        if self.logs_json:
+            from machine.logs import json_line  # imported where somebody serves
+
+            print(json_line(text, more, level=level, logger=__name__), file=sys.stderr)  # noqa: T201
+        else:
+            diagnostics.print(text, style=style)
 
 
 output = Output()
@@ -91,7 +134,8 @@ FormatOption = typer.Option(
 
 def run(app: typer.Typer) -> None:
     """Run a command line and end the process: 0 done, 1 failed, 2 usage, 3 refused by a rule."""
-    output.format = _format_asked(sys.argv[1:])
+    output.format = Format.JSON if _json_asked("--format", sys.argv[1:]) else Format.TEXT
+    output.logs_json = _json_asked("--log-format", sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be any bytes
@@ -107,7 +151,7 @@ def run(app: typer.Typer) -> None:
             output.failure(UsageError(error.format_message(), remedy="see --help"))
         sys.exit(2)
     except KeyboardInterrupt:
-        diagnostics.print("stopped")
+        output.tell("stopped")
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader is gone
@@ -128,11 +172,10 @@ def run(app: typer.Typer) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _format_asked(arguments: Sequence[str]) -> Format:
-    """The format for errors that are raised before ``--format`` is parsed."""
+def _json_asked(option: str, arguments: Sequence[str]) -> bool:
+    """Whether JSON is asked for, also for errors that are raised before options are parsed."""
     pairs = itertools.pairwise([*arguments, ""])
-    asked = any(a == "--format=json" or (a, b) == ("--format", "json") for a, b in pairs)
-    return Format.JSON if asked else Format.TEXT
+    return any(a == f"{option}=json" or (a, b) == (option, "json") for a, b in pairs)
 
 
 def _place_of(error: Exception) -> str:

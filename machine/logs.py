@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ from types import MappingProxyType
 from typing import Final
 
 from machine.labels import label
+
+logger = logging.getLogger(__name__)
 
 FULL_BYTES: Final = 4 << 20
 #: Full files kept beside the one that is written.
@@ -51,7 +55,9 @@ class LogLevel(StrEnum):
 
 
 def to_console(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLevel.INFO) -> None:
-    """Log to standard error.
+    """Log to standard error, also what libraries would write there in forms of their own.
+
+    Call it when what serves is imported: Flower adds handlers of its own then.
 
     Args:
         level: The lowest that is written.
@@ -61,7 +67,28 @@ def to_console(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLevel.INFO
     handler.addFilter(Repetitions())
     number: int = getattr(logging, level.upper())
     logging.basicConfig(handlers=[handler], level=number)
+    _silence_others()
+    if form is LogFormat.JSON:
+        logging.captureWarnings(capture=True)
+        threading.excepthook = _thread_ended
     logging.getLogger("httpx").setLevel(max(number, logging.WARNING))
+
+
+def _silence_others() -> None:
+    """Have what other loggers write to standard output and error by themselves go our way alone."""
+    for name in list(logging.root.manager.loggerDict):
+        found = logging.getLogger(name)
+        for handler in found.handlers[:]:
+            of_a_file = isinstance(handler, logging.FileHandler)
+            if isinstance(handler, logging.StreamHandler) and not of_a_file:
+                found.removeHandler(handler)
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Say that a thread ended by an exception: where, never its message."""
+    place = traceback.extract_tb(ended.exc_traceback)[-1:]
+    where = "".join(f" at {Path(one.filename).name}:{one.lineno}" for one in place)
+    logger.error("a thread ended: unexpected %s%s", ended.exc_type.__name__, where)
 
 
 def to_file(path: Path, *, level: int = logging.INFO) -> None:
@@ -100,16 +127,32 @@ class _Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record in one line."""
-        values = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_about.get(),
-        }
+        more = dict(_about.get())
         if record.exc_info:
-            values["exception"] = self.formatException(record.exc_info)
-        return json.dumps(values, ensure_ascii=False)
+            more["exception"] = self.formatException(record.exc_info)
+        return json_line(
+            record.getMessage(), more,
+            level=record.levelname, logger=record.name, at=record.created,
+        )  # fmt: skip
+
+
+def json_line(
+    message: str, more: Mapping[str, str], *, level: str, logger: str, at: float | None = None
+) -> str:
+    """A line of the log as an object.
+
+    Args:
+        more: Fields beside those of each line; empty ones are left out.
+        at: Seconds since 1970; None for now.
+    """
+    time = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    values = {
+        "time": time.isoformat(timespec="milliseconds"),
+        "level": level,
+        "logger": logger,
+        "message": message,
+    }
+    return json.dumps(values | {k: v for k, v in more.items() if v}, ensure_ascii=False)
 
 
 def alike(*what: Hashable) -> dict[str, Hashable]:

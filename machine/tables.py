@@ -1,36 +1,48 @@
-"""Tables for people: nothing in them is cut, however narrow the terminal is."""
+"""Tables for people: nothing in them is cut, however narrow the terminal is.
+
+Every table that is printed is one of these; nothing else imports `rich.table`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from rich.table import Table
+from rich import table as drawn
+from rich.cells import cell_len
 
 from machine.text import shown
 
 
-def folding_table(*headers: str, title: str, whole: Collection[str] = ()) -> Table:
+class Table(drawn.Table):
     """A table whose cells fold where they are too long, and whose headers fold between words.
 
-    Args:
-        whole: Headers of columns whose cells stay on one line: what is read aloud, or copied.
+    A column that is not wrapped (``no_wrap``) is as wide as its longest cell.
     """
-    table = Table(title=title)
-    for header in headers:
-        longest = max(map(len, header.split()), default=1)
-        table.add_column(header, overflow="fold", min_width=longest, no_wrap=header in whole)
-    return table
+
+    def add_column(self, header: Any = "", *others: Any, **how: Any) -> None:
+        """As `rich.table.Table.add_column`, folding unless told otherwise."""
+        if isinstance(header, str) and not {"width", "min_width", "max_width"} & how.keys():
+            how["min_width"] = max(map(cell_len, header.split()), default=1)
+        super().add_column(header, *others, **({"overflow": "fold"} | how))
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        """As `rich.table.Table.add_row`."""
+        super().add_row(*cells, **how)
+        for column, cell in zip(self.columns, cells, strict=False):
+            if column.no_wrap and isinstance(cell, str):
+                widest = max(map(cell_len, cell.splitlines()), default=1)
+                column.min_width = max(column.min_width or 1, widest)
 
 
-def filled_table(
-    title: str,
-    headers: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    whole: Collection[str] = (),
-) -> Table:
-    """A folding table with its rows; `whole` as for `folding_table`."""
-    table = folding_table(*headers, title=title, whole=whole)
+def folding_table(*headers: str, title: str) -> Table:
+    """A table with these headers."""
+    return Table(*headers, title=title)
+
+
+def filled_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A folding table with its rows."""
+    table = folding_table(*headers, title=title)
     for row in rows:
         table.add_row(*row)
     return table

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
+from machine.tables import Table
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import most_cost
 from protocol.errors import RuleError, StoreError

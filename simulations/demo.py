@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from ruamel.yaml import YAML
 
@@ -23,6 +22,7 @@ from coordinator.report.page import render_report
 from coordinator.report.released import release_table, report_of, view_of
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RoundRow, RunRow
+from machine.tables import Table
 from partner_node.segments.count_ranges import CountRange
 from protocol.errors import UsageError
 from protocol.privacy.words import meaning

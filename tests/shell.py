@@ -11,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from coordinator import cli as coordinator_cli
+from machine.console import _Lines
 from partner_node import cli as node_cli
 from simulations import cli as simulate_cli
 
@@ -52,7 +53,13 @@ class Done:
 
 
 class Shell:
-    """Calls a program."""
+    """Calls a program.
+
+    Attributes:
+        folds: Whether lines of text are folded at 80 columns, as in a terminal.
+    """
+
+    folds = True
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Shell:
 
     def __call__(self, *words: object) -> Done:
         self.patch.setattr(sys, "argv", [self.program, *map(str, words)])
+        self.patch.setattr(_Lines, "_folds", lambda _: self.folds)
         self.capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             _PROGRAMS[self.program].main()

@@ -92,6 +92,26 @@ def test_a_service_has_a_user_of_its_own_and_dumps_no_keys(unit: Path) -> None:
     )
 
 
+def test_every_folder_that_the_guide_and_the_units_name_is_made_before_a_service_starts() -> None:
+    """A unit makes its own when it starts, which is too late for `init` and `join` in it."""
+    made = {}
+    for line in (DEPLOY / "systemd" / "fedseg.tmpfiles.conf").read_text().splitlines():
+        if not line.startswith("#"):
+            kind, folder, mode, user, group, age = line.split()
+            assert (kind, mode, age, group) == ("d", "0700", "-", user)
+            made[folder] = user
+    told = [(ROOT / "docs" / "production.md"), *UNITS]
+    named = {
+        found
+        for file in told
+        for found in re.findall(r"/var/(?:lib|backups)/[\w-]+", file.read_text(encoding="utf-8"))
+    }
+    assert named == set(made)
+    users = (DEPLOY / "systemd" / "fedseg.sysusers.conf").read_text(encoding="utf-8")
+    for folder, user in made.items():
+        assert folder.endswith(f"/{user}") and re.search(rf"(?m)^u {user} ", users)
+
+
 # --- containers -----------------------------------------------------------------------------------
 
 
@@ -147,7 +167,7 @@ def test_health_is_asked_where_it_is_told() -> None:
 def test_a_console_is_a_container_of_its_own_that_this_machine_alone_reaches(side: str) -> None:
     services = read(DEPLOY / "compose.yaml")["services"]
     console, own = services[f"{side}-console"], CONSOLE_PORTS[side]
-    assert console["command"] == ["console", "--dir", "/state"]
+    assert console["command"] == ["console", "--dir", "/state", "--log-format", "json"]
     assert console["ports"] == [f"127.0.0.1:{own}:{own}"]
     assert console["profiles"] == [f"{side}-console"]
     same = {"image", "build", "user", "read_only", "cap_drop", "security_opt", "volumes"}

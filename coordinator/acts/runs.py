@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from coordinator.runs.in_force import chosen_in_force
@@ -15,9 +15,13 @@ from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 
 
-def to_know_before(store: CoordinatorStore, agreement: Agreement) -> list[str]:
-    """What to know before a run under an agreement: who refused late in earlier ones."""
-    return late_refusal_words([row for row in store.runs() if row.agreement_hash == agreement.hash])
+def to_know_before(rows: Sequence[RunRow], agreement: Agreement) -> list[str]:
+    """What to know before a run under an agreement: who refused late in earlier ones.
+
+    Args:
+        rows: Runs, also of other agreements.
+    """
+    return late_refusal_words([row for row in rows if row.agreement_hash == agreement.hash])
 
 
 def start_run(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from coordinator import config as settings
 from coordinator.agreement_file import load_agreement, load_signed, load_stop, save_signed
@@ -25,6 +24,7 @@ from coordinator.shown.proposals import proposals_shown
 from coordinator.store.diligence import Diligence
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, diagnostics, output
+from machine.tables import Table
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import PROTOCOL, Software
 from protocol.agreement_rules import problems_of

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING
 
 from coordinator.config import CoordinatorConfig
 
-_LONGEST: Final = 100
+if TYPE_CHECKING:
+    from machine.accounts.acts import Noted
 
 
-@contextmanager
-def noted(config: CoordinatorConfig, act: str, about: str) -> Iterator[None]:
-    """Note an act before the block, and its outcome after, under the machine's account.
+def noted(config: CoordinatorConfig, act: str, about: str) -> AbstractContextManager[Noted]:
+    """Note an act and its outcome under the machine's account; as `noted_command`."""
+    from machine.accounts.noting import noted_command  # imported where somebody acts
 
-    Raises:
-        StoreError: The file of accounts cannot be written; nothing was done.
-    """
-    from machine.accounts.acts import at_the_machine  # imported where somebody acts
-
-    with (
-        closing(config.open_accounts()) as accounts,
-        accounts.acts.noted(at_the_machine(), act, about[:_LONGEST], datetime.now(UTC)),
-    ):
-        yield
+    return noted_command(config.open_accounts, act, about, datetime.now(UTC))

@@ -52,7 +52,7 @@ def start(
     config = CoordinatorConfig.load(directory)
     store, run_id, now = config.open_store(), os.urandom(16), datetime.now(UTC)
     with noted(config, "run start", agreement):
-        for words in to_know_before(store, chosen_in_force(store, agreement, now)):
+        for words in to_know_before(store.runs(), chosen_in_force(store, agreement, now)):
             diagnostics.print(f"note: {words}", style="yellow")
         start_run(store, agreement, run_id=run_id, without=without or (), now=now)
     if watch:
@@ -86,7 +86,7 @@ def watch(
 def list_runs(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """All runs, newest first, and those that were due and did not begin."""
     store = CoordinatorConfig.load(directory).open_store()
-    output.show(runs_shown(store, datetime.now(UTC)))
+    output.show(runs_shown(store, store.runs(), datetime.now(UTC)))
 
 
 @app.command("show")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +11,13 @@ from coordinator.cli.options import HERE, Directory
 from coordinator.config import CoordinatorConfig
 from coordinator.control.inviting import ADDRESS_FILE as CONTROL_ADDRESS_FILE
 from machine import logs
-from machine.console import Format, FormatOption, diagnostics
+from machine.console import Format, FormatOption
 from machine.files import write_file
 from machine.log_options import FormatOfLog, LevelOfLog
 from machine.logs import LogFormat, LogLevel
 from machine.signals import set_when_asked_to_end
+
+logger = logging.getLogger(__name__)
 
 ADDRESS_FILE = "address"
 
@@ -35,9 +38,9 @@ def serve(
     def announce(address: str, control: str) -> None:
         if control:
             write_file(directory / CONTROL_ADDRESS_FILE, control + "\n")
-            diagnostics.print(f"partners join at {control}")
+            logger.info("partners join at %s", control)
         write_address(directory, address)
-        diagnostics.print(f"serving partners at {address}")
+        logger.info("serving partners at %s", address)
 
     try:
         CoordinatorService(config=config, announce=announce).serve(stop)
@@ -46,7 +49,12 @@ def serve(
             (directory / name).unlink(missing_ok=True)
 
 
-def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def console(
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+    log_format: FormatOfLog = LogFormat.TEXT,
+    log_level: LevelOfLog = LogLevel.INFO,
+) -> None:
     """Serve the coordinator's console on this machine until stopped (Ctrl-C or SIGTERM).
 
     It is a process of its own beside `serve`: a fault there touches no run.
@@ -65,7 +73,7 @@ def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
         site = coordinator_site(config, store, hosts=address.hosts(port), oidc=oidc)
         stop = threading.Event()
         set_when_asked_to_end(stop)
-        logs.to_console()
+        logs.to_console(log_format, log_level)
         announce(address, port, oidc)
         serve_pages(application(site), address, listener, stop)
 

@@ -79,23 +79,29 @@ class Pages:
 
     def runs(self, asked: Asked) -> Shown:
         """As `run list`."""
-        return runs_shown(self._store, asked.now)
+        return runs_shown(self._store, self._rows(asked), asked.now)
 
     def about_runs(self, asked: Asked) -> Mapping[str, Any]:
         """The runs to lead to, and the agreements under which this person may start one."""
-        rows = self._store.runs()
+        rows = self._rows(asked)
         starts = may(asked.account.role, Permission.START_RUNS)
         return {
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
             "startable": [
-                (id, to_know_before(self._store, one))
+                (id, to_know_before(rows, one))
                 for id, one in in_force(self._store, asked.now).items()
             ]
             if starts
             else [],
             "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
+
+    def _rows(self, asked: Asked) -> list[RunRow]:
+        """All runs: they are read once for what a page shows."""
+        if "rows" not in asked.read:
+            asked.read["rows"] = self._store.runs()
+        return cast(list[RunRow], asked.read["rows"])
 
     def plan(self, asked: Asked) -> Shown:
         """As `run plan`, of an agreement in force."""

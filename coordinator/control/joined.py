@@ -49,15 +49,16 @@ def card_with_code(store: CoordinatorStore, code: str, *, coordinator_key: bytes
     """The card of the node that waits under a short code.
 
     Args:
-        coordinator_key: As for `shown_code`; a code by any key of the coordinator's is the node's.
+        coordinator_key: As for `shown_code`. A code by a key of before the node joined is none:
+            whoever stole that key would make it.
 
     Raises:
         UsageError: No node waits under it (E-CONTROL-CODE).
     """
-    wanted = read_code(code)
-    own = KeptHandOvers(store).load().same_owner(coordinator_key)
+    wanted, known = read_code(code), KeptHandOvers(store).load()
     for row in EnrolledNodes(store).waiting():
-        if any(hmac.compare_digest(short_code(row.card, key), wanted) for key in own):
+        shown = shown_code(row, known, coordinator_key=coordinator_key)
+        if hmac.compare_digest(shown, wanted):
             return PartnerCard.from_bytes(row.card)
     raise UsageError(
         f"no node waits with the code {wanted}",

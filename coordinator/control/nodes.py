@@ -71,7 +71,7 @@ class EnrolledNodes:
             )
             self._store.ask(
                 "INSERT INTO enrolled VALUES (?, ?, ?, ?, ?, '') ON CONFLICT (node_key) DO UPDATE"
-                " SET card = excluded.card",
+                " SET card = excluded.card, enrolled_at = excluded.enrolled_at",
                 key,
                 card.id,
                 data,

@@ -192,6 +192,8 @@ class Proposals:
     def decline(self, proposal: Proposal, partner: str, comment: str, *, now: datetime) -> None:
         """Keep a partner's word that it does not sign, in place of an earlier one.
 
+        Or of a signature with a key that it handed over since, which does not count.
+
         Raises:
             UsageError: It has signed (E-AGR-SIGNED): a signature cannot be taken back.
         """
@@ -227,12 +229,14 @@ class Proposals:
                 "INSERT INTO proposal_answers VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash, partner) DO UPDATE SET"
                 " signature = excluded.signature, comment = excluded.comment,"
-                " answered_at = excluded.answered_at WHERE proposal_answers.signature IS NULL",
+                " answered_at = excluded.answered_at"
+                " WHERE proposal_answers.signature IS NULL OR ? = 1",
                 proposal.hash,
                 partner,
                 signature,
                 comment,
                 stamp(now),
+                int(partner in proposal.outdated),
             )
 
     def _read(self, row: tuple[Any, ...], known: HandOvers) -> Proposal:

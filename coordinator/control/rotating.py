@@ -3,22 +3,21 @@
 A machine may be switched off after any step. The next key is drawn into a file beside the first;
 the hand-over that both sign is written beside them; the next key takes the first one's place, which
 erases that; the hand-over goes into the database, from where nodes get it. Until the third step the
-old key is in force, and after it whoever serves or calls the command again ends what was begun.
+old key is in force, and what was begun is thrown away by the next attempt: no other has seen that
+key, and the coordinator may have served since. After it whoever serves or calls the command again
+ends what was begun.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.config import KEY_FILE, CoordinatorConfig
 from coordinator.control.changing_keys import changing_keys
-from coordinator.control.taking_hand_overs import keep_hand_over
-from coordinator.keystore import create_key, load_key, opened_with
+from coordinator.control.taking_hand_overs import check_hand_over, keep_hand_over
+from coordinator.keystore import create_key
 from coordinator.runs.standstill import nobody_serves
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
@@ -43,7 +42,9 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
     Raises:
         UsageError: A process serves the folder, another one changes the keys, or a run has not
             ended (E-RUN-ACTIVE).
-        AgreementError: The key was handed over too often (E-KEY-FULL).
+        KeystoreError: The key was handed over elsewhere (E-KEY-ROTATED).
+        AgreementError: The key was handed over too often (E-KEY-FULL), or the hand-over would not
+            be taken (E-KEY-…); the key is as before.
         FedsegError: Keys or state cannot be read or written.
     """
     with (
@@ -54,13 +55,16 @@ def rotate(config: CoordinatorConfig, *, now: datetime) -> HandOver:
         ended = finish(config, store, now=now)
         if ended is not None:
             return ended
+        check_in_force(config, store)
         _check_no_run(store)
         old, next_file = config.signing_key(), config.directory / NEXT_FILE
         number = KeptHandOvers(store).load().number_after(public_bytes(old))
-        if not next_file.exists():
-            create_key(next_file, config.passphrase())
-        new = opened_with(config.passphrases(), lambda p: load_key(next_file, p))
-        _write_hand_over(config.directory / HAND_OVER_FILE, old, new, number, now)
+        for left in (config.directory / HAND_OVER_FILE, next_file):  # by an earlier attempt
+            remove_private_file(left)
+        new = create_key(next_file, config.passphrase())
+        one = HandOver.make(old, new, partner="", number=number, at=time_text(now))
+        check_hand_over(store, one, own_key=one.old_key)
+        write_private_file(config.directory / HAND_OVER_FILE, one.to_bytes())
         replace_private_file(config.directory / KEY_FILE, read_private_file(next_file))
         made = finish(config, store, now=now)
         if made is None:
@@ -105,18 +109,8 @@ def check_in_force(config: CoordinatorConfig, store: CoordinatorStore) -> None:
         )
 
 
-def _write_hand_over(
-    path: Path, old: Ed25519PrivateKey, new: Ed25519PrivateKey, number: int, now: datetime
-) -> None:
-    """Write it, unless an earlier attempt did."""
-    if path.exists():
-        return
-    one = HandOver.make(old, new, partner="", number=number, at=time_text(now))
-    write_private_file(path, one.to_bytes())
-
-
 def _check_no_run(store: CoordinatorStore) -> None:
-    going = [run for run in store.runs() if not run.ended]
+    going = store.open_runs()
     if going:
         raise UsageError(
             f"run {going[0].run_id.hex()[:8]} has not ended, and goes on under the key that is to "

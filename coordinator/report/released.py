@@ -8,8 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from rich.table import Table
-
 from coordinator.report.data import (
     ReportCheck,
     ReportCoordinator,
@@ -25,6 +23,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from machine.console import people
 from machine.files import write_file
+from machine.tables import Table
 from protocol.agreement.document import Agreement
 from protocol.privacy.words import meaning
 from protocol.release.document import HIDDEN_WORDS, TYPICAL_WORDS, Release, SignedRelease

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.table import Table
-
 from machine.drawing.numbers import number_text, range_text
+from machine.tables import Table
 
 #: Significant digits in tables on a terminal.
 DIGITS: Final = 4

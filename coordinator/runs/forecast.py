@@ -176,9 +176,9 @@ def _spent(store: CoordinatorStore, agreement: Agreement) -> tuple[int, int]:
         for one in store.agreements()
         if one.agreement.id == agreement.id and one.agreement.privacy is not None
     }
-    for row in store.runs():
-        version = versions.get(row.agreement_hash)
-        if version is None or version.privacy is None:
+    rows = [(version, row) for key, version in versions.items() for row in store.runs_of(key)]
+    for version, row in rows:
+        if version.privacy is None:
             continue
         if row.state == FINISHED:
             privacy = SignedRelease.from_bytes(store.release(row.run_id)).release.privacy

@@ -19,6 +19,7 @@ from coordinator.runs.remedies import remedy_for
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.locks import held
 from machine.traces import Phases, exporting
+from protocol.agreement.document import Agreement
 from protocol.clustering.plan import plan_seed
 from protocol.coordinator_round import CoordinatorRound
 from protocol.errors import FedsegError, RunFailedError, StoreError, TransportError
@@ -66,9 +67,7 @@ def execute(
     row = store.run(run_id)
     if row.ended:
         raise RunFailedError(f"run {run_id.hex()} has ended already: {row.state}", code="E-ENDED")
-    if first_try:
-        store.begin_attempt(run_id)
-    agreement = store.agreement_of_run(run_id)
+    agreement = _begun(run_id, store, first_try=first_try)
 
     phases = Phases("run", run=run_id.hex(), agreement=agreement.id)
 
@@ -126,6 +125,26 @@ def execute(
     finally:
         phases.end()
     return signed
+
+
+def _begun(run_id: bytes, store: CoordinatorStore, *, first_try: bool) -> Agreement:
+    """The agreement of a run that is driven now.
+
+    Raises:
+        RunFailedError: The run has ended, or the agreement does not go with the hand-overs that are
+            known: the run ends, as no other attempt would begin.
+        StoreError: As `execute`.
+    """
+    try:
+        if first_try:
+            store.begin_attempt(run_id)
+        return store.agreement_of_run(run_id)
+    except (StoreError, RunFailedError):
+        raise
+    except FedsegError as failure:
+        store.fail(run_id, failure.code, failure.message, failure.remedy)
+        logger.warning("run %s failed: %s", run_id.hex(), failure)
+        raise RunFailedError(failure.message, code=failure.code, remedy=failure.remedy) from failure
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def nobody_serves(config: CoordinatorConfig, *, then: str) -> Iterator[None]:
             held.enter_context(closing(lease := config.store.lease()))
             lease.hold()
         with closing(config.open_store()) as store:
-            open_runs = [run.run_id for run in store.runs() if not run.ended]
+            open_runs = [run.run_id for run in store.open_runs()]
         for run_id in open_runs:
             free = held.enter_context(run_lock(config.directory, run_id)) and free
         if not free:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-
 from coordinator.control.proposals import DECLINED, Proposal, Proposals
 from coordinator.runs.in_force import in_force
 from coordinator.shown.keys import hand_overs_table
 from coordinator.shown.proposals import proposals_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.shown import Shown
-from machine.tables import changes_view, filled_table, folding_table
+from machine.tables import Table, changes_view, filled_table, folding_table
 from machine.text import minute, shown
 from protocol.agreement.changes import Differences
 from protocol.agreement.document import Agreement, time_text

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.table import Table
-
 from coordinator.shown.forks import forks_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.hand_overs import KeptHandOvers
 from machine.shown import Shown
-from machine.tables import filled_table
+from machine.tables import Table, filled_table
 from protocol.agreement.hand_over import COLUMNS, HandOver
 from protocol.signing import key_id
 

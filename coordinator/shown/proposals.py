@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
-
 from coordinator.control.proposals import Proposal
 from machine.shown import Shown
+from machine.tables import Table
 from machine.text import minute, shown
 
 

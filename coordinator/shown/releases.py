@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from coordinator.report.released import release_table, views_in
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.shown import Shown
+from machine.tables import Table
 from machine.text import minute, short
 from protocol.release.view import ReleaseView
 

@@ -48,7 +48,7 @@ def plan_shown(
             as the agreement allows.
         served: Whether a process serves the coordinator.
     """
-    rows = [row for row in store.runs() if row.agreement_hash == chosen.hash]
+    rows = store.runs_of(chosen.hash)
     release = last_release(store, chosen)
     partners = parties_readiness(store, chosen, without=without, now=now)
     problems = obstacles(store, chosen, without=without, now=now)

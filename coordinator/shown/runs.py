@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
-
 from coordinator.runs.due import Due, missed
 from coordinator.runs.life import NOT_SERVED
 from coordinator.shown.progress_words import next_words, since_words, standing_words
@@ -14,8 +12,9 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RoundRow, RunRow
 from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.shown import Shown
-from machine.tables import folding_table
+from machine.tables import Table, folding_table
 from machine.text import minute, short, shown
+from protocol.agreement.document import Agreement
 from protocol.messages import round_number
 from protocol.release.document import promised
 
@@ -23,14 +22,16 @@ from protocol.release.document import promised
 _MISSED_SHOWN = 10
 
 
-def runs_shown(store: CoordinatorStore, now: datetime) -> Shown:
-    """All runs, newest first, and those that were due and did not begin."""
-    rows, due = store.runs(), ScheduledRuns(store).runs()
+def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -> Shown:
+    """Runs, and those that were due and did not begin.
+
+    Args:
+        rows: All runs, newest first.
+    """
+    due = ScheduledRuns(store).runs()
     skipped = missed(store, now)
     agreed = {row.agreement_hash for row in rows}
-    privacy = {
-        agreement_hash: promised(store.agreement(agreement_hash)) for agreement_hash in agreed
-    }
+    privacy = {hash: promised(one) for hash, one in _agreements(store).items() if hash in agreed}
     table = Table(title="Runs, newest first")
     table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -84,7 +85,7 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
         served: Whether a process serves the coordinator.
     """
     rounds = store.rounds(row.run_id)
-    agreement = store.agreement(row.agreement_hash)
+    agreement = _agreements(store)[row.agreement_hash]
     due = ScheduledRuns(store).runs().get(row.run_id)
     return Shown(
         values=row.to_dict()
@@ -115,6 +116,11 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
             *_rounds(rounds),
         ],
     )
+
+
+def _agreements(store: CoordinatorStore) -> dict[bytes, Agreement]:
+    """The agreements by their hashes, also one that does not go with the hand-overs any more."""
+    return {signed.agreement.hash: signed.agreement for signed in store.agreements()}
 
 
 def missed_lines(found: Sequence[Due]) -> list[str]:

@@ -194,8 +194,8 @@ class CoordinatorStore:
             UsageError: Another run under the agreement has not ended (E-RUN-ACTIVE).
         """
         self._check_not_stopped(agreement)
-        for run in self.runs():
-            if run.agreement_hash == agreement.hash and not run.ended:
+        for run in self.open_runs():
+            if run.agreement_hash == agreement.hash:
                 raise UsageError(
                     f"run {run.run_id.hex()[:8]} of agreement {agreement.id!r} has not ended",
                     code="E-RUN-ACTIVE",
@@ -237,11 +237,7 @@ class CoordinatorStore:
                 now,
                 stop.to_bytes(),
             )
-            ended = [
-                run.run_id
-                for run in self.runs()
-                if run.agreement_hash == agreement.hash and not run.ended
-            ]
+            ended = [run.run_id for run in self.open_runs() if run.agreement_hash == agreement.hash]
             for run_id in ended:
                 self._end(run_id, FAILED, refusal.code, refusal.message, refusal.remedy, now)
         return ended
@@ -260,6 +256,12 @@ class CoordinatorStore:
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
         return self._runs("ORDER BY created_at DESC, number DESC")
+
+    def runs_of(self, agreement_hash: bytes) -> list[RunRow]:
+        """The runs under an agreement, newest first."""
+        return self._runs(
+            "WHERE agreement_hash = ? ORDER BY created_at DESC, number DESC", agreement_hash
+        )
 
     def open_runs(self) -> list[RunRow]:
         """Runs that have no final state yet, newest first."""
@@ -471,7 +473,7 @@ class CoordinatorStore:
 
         Of the newest `at_most` ended runs only.
         """
-        ended = [r for r in self.runs() if r.agreement_hash == agreement_hash and r.ended][:at_most]
+        ended = [run for run in self.runs_of(agreement_hash) if run.ended][:at_most]
         rows = self.ask("SELECT run_id FROM farewells WHERE partner = ?", partner)
         known = {row[0] for row in rows}
         return [run for run in reversed(ended) if run.run_id not in known]

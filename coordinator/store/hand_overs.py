@@ -88,7 +88,7 @@ def under_known(agreement: Agreement, known: HandOvers) -> Agreement:
     try:
         return agreement.with_hand_overs(known)
     except AgreementError as error:
-        _warn(f"agreement {agreement.id}, version {agreement.version}: {error}")
+        warn_once(f"agreement {agreement.id}, version {agreement.version}: {error}")
         return agreement
 
 
@@ -97,13 +97,13 @@ def key_in_force(card: PartnerCard, known: HandOvers) -> bytes:
     try:
         return known.latest_of(card.public_key, partner=card.id)
     except AgreementError as error:
-        _warn(f"the card of {card.id}: {error}")
+        warn_once(f"the card of {card.id}: {error}")
         return card.public_key
 
 
 @lru_cache(maxsize=_WARNED)
-def _warn(text: str) -> None:
-    """Once a process: it is read every few seconds."""
+def warn_once(text: str) -> None:
+    """Warn once a process: what does not fit is read every few seconds, or sent every minute."""
     logger.warning("%s", text)
 
 

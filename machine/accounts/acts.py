@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pwd
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from typing import Any, Final
 from machine.database import Database
 from machine.times import stamp
 from protocol.errors import FedsegError, StoreError
+
+logger = logging.getLogger(__name__)
 
 BEGUN: Final = "begun"
 DONE: Final = "done"
@@ -78,18 +81,35 @@ class Acts:
 
     @contextmanager
     def noted(self, who: str, act: str, about: str, now: datetime) -> Iterator[Noted]:
-        """Note an act before the block, and its outcome after; what it raises goes on."""
+        """Note an act before the block, and its outcome after; what it raises goes on.
+
+        An outcome that cannot be noted is a warning in the log of the process: the act is done, and
+        whoever was told of a failure would do it again.
+
+        Raises:
+            StoreError: It cannot be noted before the block.
+        """
         began = self._add(who, act, about, BEGUN, None, now)
+
+        def ended(outcome: str) -> None:
+            try:
+                self._add(who, act, about, outcome, began, now)
+            except StoreError as error:
+                logger.warning(
+                    "the outcome of %s (%s), %s, is not in the log of people: %s",
+                    *(act, began, outcome, error),
+                )
+
         noted = Noted(who)
         try:
             yield noted
         except FedsegError as error:
-            self._add(who, act, about, error.code, began, now)
+            ended(error.code)
             raise
         except BaseException:
-            self._add(who, act, about, "E-INTERNAL", began, now)
+            ended("E-INTERNAL")
             raise
-        self._add(who, act, about, noted.outcome, began, now)
+        ended(noted.outcome)
 
     def all(self) -> list[Act]:
         """Every entry, oldest first.
@@ -145,10 +165,12 @@ def is_at_the_machine(who: str) -> bool:
 def person_of(who: str) -> str:
     """The person behind a name of the log: an account of the same name at the machine is the same.
 
-    >>> person_of("anna (at the machine)") == person_of("anna")
+    In whatever letters, as accounts have small ones alone.
+
+    >>> person_of("Anna (at the machine)") == person_of("anna")
     True
     """
-    return who.removesuffix(_AT_THE_MACHINE)
+    return who.removesuffix(_AT_THE_MACHINE).casefold()
 
 
 def _next(chain: bytes, values: list[Any]) -> bytes:

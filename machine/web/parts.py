@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.table import Table
 from rich.text import Text
+
+from machine.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

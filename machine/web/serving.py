@@ -42,14 +42,21 @@ def listening(address: Address) -> socket.socket:
 
 
 def announce(address: Address, port: int, oidc: SignInByProvider | None) -> None:
-    """Print where a console is reached, and where a provider has to send people back."""
+    """Print where a console is reached, and where a provider has to send people back.
+
+    Where lines of the log are objects it is one.
+    """
     url = address.url(port)
     words, values = [Verbatim(f"Console: {url}")], {"url": url}
     if oidc is not None:
         values["redirect_uri"] = oidc.redirect_uri
         words.append(Verbatim(f"Where {oidc.label} sends people back: {oidc.redirect_uri}"))
-    output.result(values, *words)
-    sys.stdout.flush()
+    if output.logs_json:
+        for line in words:
+            output.tell(line)
+    else:
+        output.result(values, *words)
+        sys.stdout.flush()
 
 
 def serve(app: ASGIApp, address: Address, listener: socket.socket, stop: threading.Event) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, output
+from machine.tables import Table
 from machine.text import minute
 from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, EscapeOption, Under

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from machine.accounts.acts import Noted, at_the_machine
-from machine.console import output
+from machine.accounts.acts import Noted
+from machine.accounts.noting import noted_command
 from partner_node.home import NodeHome
-from protocol.errors import StoreError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@contextmanager
-def noted(home: NodeHome, act: str, about: str, now: datetime) -> Iterator[Noted]:
-    """Note an act of whoever calls a command before the block, and its outcome after it.
-
-    It opens no keys, which the act may replace.
-
-    Where the log cannot be opened the act goes on, with a warning: who did it is on record with
-    what was done, too.
-    """
-    noting = Noted(at_the_machine())
-    with ExitStack() as stack:
-        try:
-            accounts = stack.enter_context(closing(home.roles_and_log()))
-            noting = stack.enter_context(accounts.acts.noted(noting.who, act, about, now))
-        except StoreError as error:
-            output.warn([f"this is not in the log of people: {error.message}; {error.remedy}"])
-        yield noting
+def noted(home: NodeHome, act: str, about: str, now: datetime) -> AbstractContextManager[Noted]:
+    """Note an act and its outcome under the machine's account; as `noted_command`."""
+    return noted_command(home.roles_and_log, act, about, now)
 
 
 def noting(act: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from machine.console import Format, FormatOption, output, people
 from machine.files import write_file
+from machine.tables import Table
 from machine.text import minute
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.home import NodeHome

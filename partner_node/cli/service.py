@@ -29,7 +29,12 @@ def serve(
     serve_node(directory, stop)
 
 
-def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
+def console(
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+    log_format: FormatOfLog = LogFormat.TEXT,
+    log_level: LevelOfLog = LogLevel.INFO,
+) -> None:
     """Serve the console of this node on this machine until stopped (Ctrl-C or SIGTERM).
 
     It is a process of its own beside `serve`: a fault there touches no run.
@@ -48,7 +53,7 @@ def console(directory: Directory = HERE, format: Format = FormatOption) -> None:
         site = node_site(home, hosts=address.hosts(port), oidc=oidc)
         stop = threading.Event()
         set_when_asked_to_end(stop)
-        logs.to_console()
+        logs.to_console(log_format, log_level)
         announce(address, port, oidc)
         serve(application(site), address, listener, stop)
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from rich.table import Table
-
-from machine.tables import folding_table
+from machine.tables import Table, folding_table
 from machine.text import how_many, minute, shown
 from partner_node.consent.count import Count
 from partner_node.consent.gate import REGISTER, ConsentGate, Entry, Standing

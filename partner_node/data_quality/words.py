@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.table import Table
-
+from machine.tables import Table
 from machine.text import shown
 from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary

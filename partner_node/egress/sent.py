@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.table import Table
-
+from machine.tables import Table
 from machine.text import short
 from partner_node.store.records import EgressRecord
 from protocol.messages import round_number

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isqrt
 from typing import Any, Final
 
-from rich.table import Table
-
+from machine.tables import Table
 from machine.text import how_many, minute, short, shown
 from partner_node.egress.manifest import Manifest, Question
 from partner_node.egress.records import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
+from machine.tables import Table
 from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.own_shares import OwnReach

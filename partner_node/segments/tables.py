@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from rich.table import Table
-
+from machine.tables import Table
 from machine.text import number_words
 from protocol.agreement.features import SHARE
 

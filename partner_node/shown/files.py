@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from machine.shown import Shown
+from machine.tables import Table
 from machine.text import minute, shown
 from partner_node.segments.export_records import ExportRecords
 from partner_node.store.node_store import NodeStore

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from rich.table import Table
-
+from machine.tables import Table
 from machine.text import minute, short
 from partner_node.store.records import RunRecord
 from partner_node.store.refusals import Refusal

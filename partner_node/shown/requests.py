@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
-from rich.table import Table
-
 from machine.shown import Shown
+from machine.tables import Table
 from partner_node.register.requests import Kind, Request, RightsRegister
 from partner_node.store.node_store import NodeStore
 

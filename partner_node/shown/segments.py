@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from rich.table import Table
-
 from machine.shown import Shown
-from machine.tables import folding_table
+from machine.tables import Table, folding_table
 from partner_node.home import NodeHome
 from partner_node.segments.cards import segment_cards
 from partner_node.segments.count_ranges import agreed_step

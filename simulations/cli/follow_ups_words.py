@@ -14,8 +14,7 @@ def follow_ups_shown(results: Sequence[ClusterResult]) -> list[object]:
     """A line for each run after the first of each seed; empty when none were asked for."""
     if not any(result.follow_ups for result in results):
         return []
-    from rich.table import Table
-
+    from machine.tables import Table
     from protocol.privacy.accounting import epsilon_text
 
     noised = results[0].epsilon_spent is not None

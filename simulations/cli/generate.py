@@ -75,7 +75,7 @@ def generate(
                 "ground_truth": str(files.truth),
             }
         )
-    from rich.table import Table
+    from machine.tables import Table
 
     table = Table("partner", "customers", "invoice lines")
     table.add_column("file", overflow="fold")

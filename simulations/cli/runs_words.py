@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def runs_shown(results: Sequence[ClusterResult]) -> list[object]:
     """A line a run, and what all have in common."""
-    from rich.table import Table
+    from machine.tables import Table
 
     table = Table("seed", "k", "inertia", "rounds", "merged", "withheld")
     table.add_column("sizes of segments", overflow="fold")

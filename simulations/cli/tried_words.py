@@ -12,8 +12,7 @@ def tried_shown(result: ClusterResult) -> list[object]:
     """A line for each number of clusters, and why one is shown; empty when one was asked for."""
     if not result.tried:
         return []
-    from rich.table import Table
-
+    from machine.tables import Table
     from simulations.tried import CAVEAT, RULE
 
     table = Table("", "k", "inertia", "silhouette", "smallest cluster", "withheld", "rounds")

@@ -78,7 +78,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "coordinator/control/hand_overs.py",
-        'logger.warning("control: a hand-over that %s sent: %s", caller.partner, error)',
+        'warn_once(f"control: a hand-over that {caller.partner} sent: {error}")',
         "pass",
         "test_hand_overs.py::test_of_two_hand_overs_the_first_stays",
     ),
@@ -126,8 +126,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "coordinator/control/taking_hand_overs.py",
-        "        if others.get(one.old_key, one.partner) != one.partner:\n",
-        "        if False:\n",
+        "    if others.get(one.old_key, one.partner) != one.partner:\n",
+        "    if False:\n",
         "test_hand_overs.py::test_nobody_joins_with_a_key_that_another_partner_handed_over",
     ),
     (
@@ -192,6 +192,26 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         'for o in known if o.partner in ("", partner) or o.hash in hashes',
         "for o in known",
         "test_hand_overs.py::test_hand_overs_are_told_to_whom_they_concern_alone",
+    ),
+    # a short code follows from the key under which the node joined
+    (
+        JOINED,
+        "        shown = shown_code(row, known, coordinator_key=coordinator_key)\n",
+        "        own = [short_code(row.card, key) for key in known.same_owner(coordinator_key)]\n"
+        '        shown = wanted if wanted in own else ""\n',
+        HANDED + "test_a_short_code_is_found_after_the_coordinator_replaced_its_key",
+    ),
+    (
+        "coordinator/control/nodes.py",
+        ", enrolled_at = excluded.enrolled_at",
+        "",
+        HANDED + "test_a_short_code_is_found_after_the_coordinator_replaced_its_key",
+    ),
+    (
+        PROPOSALS,
+        "int(partner in proposal.outdated)",
+        "0",
+        HANDED + "test_a_key_that_was_handed_over_signs_no_agreement_that_is_not_published_yet",
     ),
     # a node's own hand-over is refused, and the rest goes on
     (

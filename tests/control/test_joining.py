@@ -236,6 +236,11 @@ def test_several_partners_are_invited_at_once_or_none(
         assert op.refused("partner", "invite", *words, *at, status=2)["remedy"]
     listed = op.json("partner", "list", *at)["partners"]
     assert "third" not in {one["partner"] for one in listed}
+    shell.patch.setenv("COLUMNS", "80")
+    lines = op("partner", "list", *at).out.splitlines()
+    codes = [one["code"] for one in listed if one["code"]]
+    assert codes and all(any(code in line for line in lines) for code in codes)
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     assert not (tmp_path / "one.txt").exists()
 
 

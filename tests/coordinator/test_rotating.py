@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from coordinator.config import KEY_FILE, CoordinatorConfig
+from coordinator.backup import back_up
+from coordinator.config import ACCOUNTS_FILE, KEY_FILE, CoordinatorConfig
 from coordinator.control import changing_keys, rotating
 from coordinator.control import passphrase as changing
 from coordinator.control.authority import NodesAuthority
@@ -26,6 +27,7 @@ from machine.private_files import next_of
 from protocol.agreement import hand_overs
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_over import HandOver
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import signed_with
@@ -109,7 +111,7 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
     assert not (folder / NEXT_FILE).exists() and not (folder / HAND_OVER_FILE).exists()
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", range(8))
 def test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
@@ -133,15 +135,19 @@ def test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_ende
         with pytest.raises(SwitchedOffError):
             rotate(CoordinatorConfig.load(folder), now=NOW)
     config = CoordinatorConfig.load(folder)
-    assert (own_key(folder) == old) == (step < 3)
+    assert (own_key(folder) == old) == (step < 5)
     store = config.open_store()
     finish(config, store)  # as `serve` does
     assert store.agreement(agreed.hash).keys.coordinator == own_key(folder)
     store.close()
-    if step < 3:
-        rotate(config, now=NOW)
-    assert [one.number for one in known(folder)] == [1], "no second one from the old key"
-    assert own_key(folder) == known(folder)[0].new_key
+    later = "2026-03-01T10:00:00Z"
+    if step < 5:
+        rotate(config, now=NOW + timedelta(hours=1))
+    (one,) = known(folder)
+    assert (one.number, one.old_key) == (1, old), "no second one from the old key"
+    assert own_key(folder) == one.new_key
+    assert one.at == (later if step < 5 else AT), "from when on the old key was in force no more"
+    assert not (folder / NEXT_FILE).exists() and not (folder / HAND_OVER_FILE).exists()
 
 
 def test_the_key_is_not_replaced_while_a_process_serves_or_a_run_goes_on(
@@ -208,6 +214,47 @@ def test_a_folder_with_a_key_that_was_handed_over_serves_nothing(folder: Path) -
         CoordinatorService(config=CoordinatorConfig.load(folder)).serve(stop)
 
 
+def test_a_folder_with_a_key_that_was_handed_over_replaces_none(
+    shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a second machine beside a server's database, where a replacement was begun, too."""
+    published(folder)
+    first = (folder / KEY_FILE).read_bytes()
+
+    def off(*_: object) -> None:
+        raise SwitchedOffError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rotating, "replace_private_file", off)
+        with pytest.raises(SwitchedOffError):
+            rotate(CoordinatorConfig.load(folder), now=NOW)
+    left = [(folder / name).read_bytes() for name in (NEXT_FILE, HAND_OVER_FILE)]
+    rotate(CoordinatorConfig.load(folder), now=NOW)  # at the other machine
+    second = (folder / KEY_FILE).read_bytes()
+    for name, data in zip((KEY_FILE, NEXT_FILE, HAND_OVER_FILE), (first, *left), strict=True):
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(0o600)
+    refused = operator(shell).refused("key", "rotate", "--dir", folder, status=3)
+    assert refused["code"] == "E-KEY-ROTATED"
+    assert (folder / KEY_FILE).read_bytes() == first
+    (folder / KEY_FILE).write_bytes(second)  # as the remedy says
+    own, (one,) = own_key(folder), known(folder)
+    found = operator(shell).json("key", "rotate", "--dir", folder)
+    assert (found["number"], found["old_key"]) == (2, key_id(own))
+    assert own == one.new_key and own_key(folder) == known(folder)[1].new_key
+
+
+def test_a_hand_over_that_would_not_be_taken_replaces_no_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed, old = published(folder), own_key(folder)
+    assert agreed.coordinator.public_key == old
+    monkeypatch.setattr(hand_overs, "MAX_COUNT", 0)
+    with pytest.raises(FedsegError, match="E-KEY-FULL"):
+        rotate(CoordinatorConfig.load(folder), now=NOW)
+    assert own_key(folder) == old and not (folder / HAND_OVER_FILE).exists()
+
+
 def test_no_backup_is_made_while_the_passphrase_is_changed(
     shell: Shell, folder: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +266,32 @@ def test_no_backup_is_made_while_the_passphrase_is_changed(
     assert "key passphrase" in refused["remedy"] and not (tmp_path / "b.tar").exists()
     left.unlink()
     operator(shell).json(*words)
+
+
+def test_no_backup_is_made_where_a_change_of_the_passphrase_was_killed_while_it_waited(
+    folder: Path, tmp_path: Path
+) -> None:
+    config, begun = CoordinatorConfig.load(folder), threading.Event()
+    assert config.passphrase_file is not None
+    left = next_of(config.passphrase_file)
+    errors: list[str] = []
+
+    def back() -> None:
+        begun.set()
+        try:
+            back_up(config, tmp_path / "b.tar", now=NOW, version="1")
+        except FedsegError as error:
+            errors.append(error.remedy)
+
+    with changing_keys.changing_keys(config):
+        waiting = threading.Thread(target=back)
+        waiting.start()
+        assert begun.wait(10)
+        waiting.join(0.2)
+        left.write_bytes(b"a passphrase that was begun")
+        left.chmod(0o600)
+    waiting.join(20)
+    assert "key passphrase" in errors[0] and not (tmp_path / "b.tar").exists()
 
 
 def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_new_key(
@@ -234,6 +307,8 @@ def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_ne
     (tmp_path / "h.json").write_bytes(fork.to_bytes())
     refused = operator(shell).refused(*accept, status=3)
     assert refused["code"] == "E-KEY-FORK" and one.words in refused["message"]
+    (shown,) = operator(shell).json("key", "show", "--dir", folder)["refused"]
+    assert shown["new_key"] == key_id(fork.new_key), "it is kept for people"
     strange = HandOver.make(Ed25519PrivateKey.generate(), new, partner="p1", number=1, at=AT)
     (tmp_path / "h.json").write_bytes(strange.to_bytes())
     assert operator(shell).refused(*accept, status=3)["code"] == "E-KEY-REUSED"
@@ -247,6 +322,21 @@ def test_a_partners_hand_over_is_taken_as_a_file_and_the_next_version_has_the_ne
     written = next_version(before, cards=(), without=(), software=SOFTWARE, now=NOW)
     assert written.parties[1].public_key == public_bytes(new)
     assert written.coordinator.public_key == own_key(folder)
+
+
+def test_a_stop_and_a_hand_over_wait_for_no_log(shell: Shell, folder: Path, tmp_path: Path) -> None:
+    agreed = published(folder)
+    (folder / ACCOUNTS_FILE).write_bytes(b"no database at all" * 999)
+    stop = SignedStop.sign(agreed, KEYS[0], at=AT)
+    (tmp_path / "stop.json").write_bytes(stop.to_bytes())
+    one = HandOver.make(KEYS[1], Ed25519PrivateKey.generate(), partner="p1", number=1, at=AT)
+    (tmp_path / "h.json").write_bytes(one.to_bytes())
+    for words in (("key", "accept", "h.json"), ("agreement", "stop", "stop.json")):
+        done = operator(shell)(*words[:2], tmp_path / words[2], "--dir", folder)
+        assert done.code == 0 and "not in the log of people" in done.err
+    store = CoordinatorConfig.load(folder).open_store()
+    assert known(folder) == [one] and store.stops_of(agreed.hash) == [stop.to_bytes()]
+    store.close()
 
 
 def test_whoever_lacks_several_hand_overs_takes_each_in_its_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.patience import Patience
+from coordinator.shown.runs import run_shown, runs_shown
 from coordinator.store.hand_overs import KeptHandOvers
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.node import Node
@@ -134,6 +136,25 @@ def test_a_run_that_was_requested_before_a_key_was_handed_over_is_under_the_new_
     rotating.tell()
     assert rotating.id in fed.drive(bytes(16)).release.participants
     assert fed.store.agreement_of_run(bytes(16)).keys.of(1) == public_bytes(NEW)
+
+
+def test_a_run_whose_agreement_does_not_go_with_the_hand_overs_ends_with_that_reason(
+    rotating: Rotating,
+) -> None:
+    """Not by the loss of one process after the other, as none of them begins."""
+    fed = rotating.federation
+    other = fed.agreement.parties[2].id
+    fed.store.request_run(bytes(16), fed.agreement)
+    rotating.tell(HandOver.make(rotating.old, NEW, partner=other, number=1, at=AT))
+    with pytest.raises(RunFailedError) as caught:
+        fed.drive(bytes(16))
+    row = fed.store.run(bytes(16))
+    assert (row.ended, row.code) == (True, "E-KEY-PARTY") and caught.value.code == row.code
+    assert other in row.reason and row.remedy
+    for shown in (
+        runs_shown(fed.store, [row], NOW), run_shown(fed.store, row, served=True, now=NOW),
+    ):  # fmt: skip
+        assert "E-KEY-PARTY" in json.dumps(shown.values), "it can be read why"
 
 
 def test_a_run_that_was_begun_keeps_its_keys(rotating: Rotating) -> None:

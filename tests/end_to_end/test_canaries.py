@@ -155,7 +155,8 @@ def watched(
             made.folder("middle") / "node.toml",
         ):
             set_endpoint(file, collector.settings.endpoint)
-        made.nodes["middle"].command += ["--log-format", "json"]
+        for process in (made.nodes["middle"], made.coordinator):
+            process.command = [*process.command, "--log-format", "json"]
         with deploy.running(made):
             yield SimpleNamespace(
                 deployed=made, tap=tap, outputs=[], metrics=[], collector=collector
@@ -352,7 +353,8 @@ def test_no_canary_is_in_spans_and_in_lines_of_json(
     watched: SimpleNamespace, failed: dict[str, str], finished: bytes, detector: Detector
 ) -> None:
     deployed: Deployment = watched.deployed
-    lines = [json.loads(line) for line in deployed.nodes["middle"].said().splitlines()]
+    said = deployed.nodes["middle"].said() + deployed.coordinator.said()
+    lines = [json.loads(line) for line in said.splitlines()]
     assert any(line.get("run") == finished.hex() for line in lines)
     assert {line["partner"] for line in lines if "partner" in line} == {"middle"}
     for line in lines:

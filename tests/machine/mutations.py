@@ -94,6 +94,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         MANAGED + "test_an_account_may_be_of_a_person_at_a_provider",
     ),
     (
+        ACTS,
+        "who.removesuffix(_AT_THE_MACHINE).casefold()",
+        "who.removesuffix(_AT_THE_MACHINE)",
+        "test_accounts.py::test_an_account_of_the_machine_is_the_same_person_in_whatever_letters",
+    ),
+    (
+        ACTS,
+        "            except StoreError as error:\n",
+        "            except ZeroDivisionError as error:\n",
+        "test_accounts.py::test_an_outcome_that_cannot_be_noted_fails_nothing_that_was_done",
+    ),
+    (
         USER,
         "    if issuer is None:\n",
         "    if False:\n",

@@ -12,7 +12,7 @@ import pytest
 
 from machine.accounts import accounts as accounts_module
 from machine.accounts.accounts import Account, Accounts
-from machine.accounts.acts import BEGUN, DONE
+from machine.accounts.acts import BEGUN, DONE, person_of
 from machine.accounts.guessing import FREE_OF_ADDRESS, FREE_OF_NAME
 from machine.accounts.passwords import MIN_CHARACTERS, Passwords
 from machine.accounts.roles import ALLOWED, Permission, Role
@@ -384,6 +384,33 @@ def test_an_act_is_noted_before_and_its_outcome_after(accounts: Accounts) -> Non
         (3, "egress refuse", BEGUN, 3), (4, "egress refuse", "E-EGRESS-DECIDED", 3),
         (5, "x", BEGUN, 5), (6, "x", "E-INTERNAL", 5),
     ]  # fmt: skip
+
+
+def test_an_account_of_the_machine_is_the_same_person_in_whatever_letters() -> None:
+    assert person_of("Anna (at the machine)") == person_of("anna")
+    assert person_of("Anna (at the machine)") != person_of("anne (at the machine)")
+
+
+def test_an_outcome_that_cannot_be_noted_fails_nothing_that_was_done(
+    accounts: Accounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = "CREATE TRIGGER full BEFORE INSERT ON acts BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    done = []
+    with accounts.acts.noted("anna", "key rotate", "", NOW):
+        accounts.database.ask(full)
+        done.append("key rotate")
+    assert done and "key rotate (1), done, is not in the log" in caplog.text
+    accounts.database.ask("DROP TRIGGER full")
+    with (
+        pytest.raises(RuleError, match="E-EGRESS-DECIDED"),
+        accounts.acts.noted("anna", "egress refuse", "4", NOW),
+    ):
+        accounts.database.ask(full)
+        raise RuleError("no", code="E-EGRESS-DECIDED")
+    with pytest.raises(StoreError), accounts.acts.noted("anna", "x", "", NOW):
+        done.append("x")
+    assert done == ["key rotate"], "in a console nothing is done that is not noted first"
+    assert [one.outcome for one in accounts.acts.all()] == [BEGUN, BEGUN]
 
 
 @pytest.mark.parametrize(

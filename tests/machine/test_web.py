@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import uvicorn
-from rich.table import Table
 from rich.text import Text
 
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission, Role
 from machine.accounts.sessions import IDLE
 from machine.shown import Shown
+from machine.tables import Table
 from machine.web.address import Address
 from machine.web.application import application
 from machine.web.parts import html_parts

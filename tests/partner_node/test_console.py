@@ -269,19 +269,20 @@ def test_the_command_serves_until_it_is_ended(installed: Path) -> None:
     file.write_text(file.read_text().replace("# port = 8321", "port = 0"))
     process = subprocess.Popen(
         [sys.executable, "-c", "from partner_node.cli import main; main()", "console", "--dir",
-         str(installed)],
+         str(installed), "--log-format", "json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         import httpx
 
-        assert process.stdout is not None
-        url = process.stdout.readline().removeprefix("Console: ").strip()
+        assert process.stderr is not None
+        url = json.loads(process.stderr.readline())["message"].removeprefix("Console: ")
         page = httpx.get(f"{url}sign-in", timeout=10)
         assert "fedseg-node user add" in page.text
     finally:
         process.terminate()
-        _, errors = process.communicate(timeout=20)
-    assert process.returncode == 0, errors
-    assert "GET /sign-in 200" in errors
-    assert json.dumps(errors).count("Traceback") == 0
+        text, errors = process.communicate(timeout=20)
+    assert (process.returncode, text) == (0, ""), errors
+    lines = [json.loads(line)["message"] for line in errors.splitlines()]
+    assert any("GET /sign-in 200" in line for line in lines)
+    assert errors.count("Traceback") == 0
