@@ -7,6 +7,7 @@ from datetime import datetime
 
 from rich.table import Table
 
+from coordinator.control.authorities import outstanding
 from coordinator.control.standing import PartnerStanding, standings
 from coordinator.shown.diligence import is_of_another_key
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
@@ -52,12 +53,24 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
         parts=[
             table,
             *_readiness_table(found),
+            _trust_words(store),
             *(
                 f"{one.partner} handed its signing key over, last at {minute(one.at)}: `key show`."
                 for one in replaced.values()
                 if one.partner
             ),
         ],
+    )
+
+
+def _trust_words(store: CoordinatorStore) -> str:
+    """Who has not taken the authorities that nodes are told to trust; empty where all have."""
+    left = outstanding(store).all
+    return (
+        f"The authorities that nodes are told to trust are not taken by {', '.join(left)}: "
+        "`certificate show`."
+        if left
+        else ""
     )
 
 

@@ -263,4 +263,12 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 25;
     """,
+    """
+    CREATE TABLE authorities (
+        number INTEGER PRIMARY KEY,
+        envelope BLOB NOT NULL,
+        taken_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 26;
+    """,
 )
