@@ -21,6 +21,7 @@ from coordinator.config import (
 from coordinator.control import authority
 from coordinator.control.changing_keys import changing_keys
 from coordinator.control.passphrase import check_passphrase_settled
+from coordinator.control.renewing import NEXT_FILE, authority_file, settle
 from coordinator.control.rotating import finish
 from coordinator.store.content import copy
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -32,10 +33,11 @@ from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, pu
 KIND: Final = "coordinator"
 _AUTHORITY: Final = "authority"
 _ACCOUNTS: Final = "accounts"
+_NEXT: Final = "certificate-next"
 _NODES_KEY, _NODES_AUTHORITY = "nodes-authority-key", "nodes-authority"
 #: Parts that a coordinator may lack: with a certificate of the operator's own, or without a
-#: control port, before it served, or without people's accounts.
-_MAY_LACK: Final = (_AUTHORITY, _NODES_KEY, _NODES_AUTHORITY, _ACCOUNTS)
+#: control port, before it served, without people's accounts, or where no certificate waits.
+_MAY_LACK: Final = (_AUTHORITY, _NEXT, _NODES_KEY, _NODES_AUTHORITY, _ACCOUNTS)
 #: What is in no backup, for people.
 LEFT_OUT: Final = (
     "the passphrase of the signing key, without which a backup signs nothing: keep it where your "
@@ -76,6 +78,7 @@ def back_up(config: CoordinatorConfig, out: Path, *, now: datetime, version: str
         check_passphrase_settled(config)
         with closing(config.open_store()) as store:
             finish(config, store)
+            settle(config, store, now=now)
         contents = gathered(
             config.directory,
             _places(config),
@@ -146,9 +149,8 @@ def _places(config: CoordinatorConfig) -> Mapping[str, Path]:
         "signing-key": config.directory / KEY_FILE,
         "certificate": config.certificate,
         "certificate-key": config.key,
-        _AUTHORITY: config.certificate.with_name(f"{config.certificate.stem}-ca.crt")
-        if config.control is None
-        else config.control.authority,
+        _AUTHORITY: authority_file(config),
+        _NEXT: config.directory / NEXT_FILE,
         _NODES_KEY: config.directory / authority.KEY_FILE,
         _NODES_AUTHORITY: config.directory / authority.CERTIFICATE_FILE,
         STATE: config.directory / STORE_FILE,

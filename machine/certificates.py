@@ -6,6 +6,7 @@ Names in them are for people. Whom a certificate belongs to follows from its key
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -100,6 +101,16 @@ def is_issued_by(certificate: x509.Certificate, authority: x509.Certificate) -> 
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def lasting(certificates: Iterable[x509.Certificate]) -> list[x509.Certificate]:
+    """Certificates without those that are there anew: of several of one name the last to end."""
+    found: dict[x509.Name, x509.Certificate] = {}
+    for one in certificates:
+        other = found.get(one.subject)
+        if other is None or one.not_valid_after_utc > other.not_valid_after_utc:
+            found[one.subject] = one
+    return list(found.values())
 
 
 def key_fingerprint(public_key: CertificatePublicKeyTypes) -> bytes:

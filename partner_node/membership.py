@@ -15,6 +15,8 @@ from protocol.strict import Fields
 FILE_NAME: Final = "membership.json"
 #: In the folder of the node's keys: the certificate by which the control port knows this node.
 CERTIFICATE_FILE: Final = "node.crt"
+#: In the node's folder: the authorities of the coordinator's certificate.
+AUTHORITY_FILE: Final = "coordinator-ca.crt"
 _SCHEMA: Final = "fedseg/membership/v1"
 _MAX_BYTES: Final = 1 << 14
 

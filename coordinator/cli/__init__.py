@@ -31,7 +31,7 @@ COMMANDS: Final = {
         module="coordinator.cli.partner", help="Invite, admit and remove partners' nodes."
     ),
     "certificate": Place(
-        module="coordinator.cli.certificate", help="Show and renew the public port's certificate."
+        module="coordinator.cli.certificate", help="Show and replace the public ports' certificate."
     ),
     "key": Place(
         module="coordinator.cli.keys",

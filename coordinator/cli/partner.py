@@ -77,7 +77,7 @@ def invite(
     if name is not None and name not in names:
         raise UsageError(
             f"--name {name!r} is not in the certificate, which is for {', '.join(names)}",
-            remedy="fedseg-coordinator certificate renew --name",
+            remedy="fedseg-coordinator certificate renew --name, then switch",
         )
     for partner in partners:
         check_id(partner)

@@ -22,6 +22,7 @@ from coordinator.runs.life import is_served
 from coordinator.service.certificates import read_certificate
 from coordinator.shown.agreements import agreement_shown, agreements_shown
 from coordinator.shown.budget import budgets_shown
+from coordinator.shown.certificate import waits_words
 from coordinator.shown.diligence import diligence_shown
 from coordinator.shown.forks import forks_shown
 from coordinator.shown.keys import keys_shown
@@ -40,7 +41,7 @@ from machine.accounts.roles import Permission, may
 from machine.shown import Shown
 from machine.text import short
 from machine.web.site import Asked
-from protocol.errors import ConfigError, StoreError, UsageError
+from protocol.errors import FedsegError, StoreError, UsageError
 from protocol.privacy.accounting import epsilon_text
 from protocol.release.view import ReleaseView
 
@@ -160,12 +161,13 @@ class Pages:
     def _certificate_words(self) -> str:
         try:
             found = read_certificate(self._config.certificate)
-        except ConfigError as error:
+            waits = waits_words(self._config, self._store)
+        except FedsegError as error:
             return f"{error.code}: {error.message}"
         return (
             f"The certificate of the public ports, for {', '.join(found.names)}, holds until "
-            f"{found.expires:%Y-%m-%d %H:%M} UTC."
-        )
+            f"{found.expires:%Y-%m-%d %H:%M} UTC. {waits}"
+        ).rstrip()
 
     def diligence(self, asked: Asked) -> Shown:
         """As `partner diligence list`."""

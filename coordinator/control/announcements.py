@@ -21,11 +21,12 @@ RELEASED: Final = "released"
 BUILD: Final = "build"
 RUN: Final = "run"
 HAND_OVER: Final = "hand-over"
+AUTHORITIES: Final = "authorities"
 #: Told to nobody: it has streams look again whether their callers may still listen.
 REMOVED: Final = "removed"
 
 #: Kinds that come again and again, and say no more the second time: the last one is kept.
-_LAST_ALONE: Final = frozenset({RUN, CHECK})
+_LAST_ALONE: Final = frozenset({RUN, CHECK, AUTHORITIES})
 #: Lines kept, of all partners.
 _KEPT: Final = 1_000
 

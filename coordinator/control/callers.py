@@ -18,6 +18,7 @@ from machine.certificates import is_issued_by, openssh_key
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    AUTHORITIES,
     BUILDS,
     DECLINE,
     DILIGENCE,
@@ -68,6 +69,7 @@ ACCESS: Final[Mapping[str, frozenset[Who]]] = {
     SIGN_BUILD: frozenset({Who.ADMITTED}),
     HAND_OVER: frozenset({Who.ADMITTED}),
     HAND_OVERS: frozenset({Who.ADMITTED}),
+    AUTHORITIES: frozenset({Who.WAITING, Who.ADMITTED}),
     ANNOUNCEMENTS: frozenset({Who.WAITING, Who.ADMITTED}),
 }
 

@@ -27,23 +27,26 @@ class Operator:
     Attributes:
         key: Its Ed25519 key, 32 bytes.
         port: The public port for runs.
-        root_certificates: The authority of the ports' certificate, PEM.
     """
 
     legal_name: str
     contact: str
     key: bytes
     port: int
-    root_certificates: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrolment:
-    """Answers whoever is invited."""
+    """Answers whoever is invited.
+
+    Attributes:
+        trusted: Reads the authorities that nodes are to trust for both ports, PEM.
+    """
 
     store: CoordinatorStore
     authority: NodesAuthority
     operator: Operator
+    trusted: Callable[[], bytes]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def greet(self, caller: Caller, request: bytes) -> GreetReply:
@@ -55,7 +58,7 @@ class Enrolment:
             contact=self.operator.contact,
             coordinator_key=self.operator.key,
             port=self.operator.port,
-            authority=self.operator.root_certificates,
+            authority=self.trusted(),
         )
 
     def enrol(self, caller: Caller, request: bytes) -> EnrolReply:

@@ -117,6 +117,7 @@ class EnrolledNodes:
             self._store.ask("DELETE FROM readiness WHERE node_key = ?", key)
             self._store.ask("DELETE FROM listening WHERE node_key = ?", key)
             self._store.ask("DELETE FROM certified WHERE node_key = ?", key)
+            self._store.ask("DELETE FROM trusting WHERE node_key = ?", key)
             self._store.ask("DELETE FROM enrolled WHERE node_key = ?", key)
 
 

@@ -34,9 +34,11 @@ from coordinator.control.invitations import Invitations
 from coordinator.control.listening import Listening
 from coordinator.control.membership import Membership
 from coordinator.control.releases import Releases
+from coordinator.control.shown_certificate import ShownCertificate
 from coordinator.control.stops import Stops
 from coordinator.control.stream import NOTHING_EVERY_S, Streams
 from coordinator.control.taking_readiness import Readiness
+from coordinator.control.telling_authorities import ToldAuthorities
 from coordinator.front.limits import FrontLimits
 from coordinator.front.listening import listen
 from coordinator.front.relay import RelayedFront
@@ -48,6 +50,7 @@ from machine.quiet_grpc import aio, grpc
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    AUTHORITIES,
     BUILDS,
     DECLINE,
     DILIGENCE,
@@ -139,6 +142,16 @@ class ControlPort:
         if self._thread is not None:
             self._thread.join()
 
+    def renew(self) -> None:
+        """Show the certificate that is in its file now to whoever connects from now on.
+
+        Connections that are open go on.
+
+        Raises:
+            ConfigError: It cannot be read, or is not of its key; the one before stays.
+        """
+        self.prepared.shown.read_again()
+
     def is_alive(self) -> bool:
         """Whether it serves."""
         return self._thread is not None and self._thread.is_alive()
@@ -206,23 +219,22 @@ class Prepared:
 
     authority: NodesAuthority
     operator: Operator
-    certificate: bytes
-    key: bytes = field(repr=False)
+    authority_file: Path
+    shown: _Shown
     signing_key: Ed25519PrivateKey = field(repr=False)
 
 
 def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
     if config.control is None:
         raise ValueError("there is no control port")
-    read = {}
-    for path in (config.certificate, config.key, config.control.authority):
-        try:
-            read[path] = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be read: {error.strerror}",
-                remedy="correct certificate, key and authority under [public] in coordinator.toml",
-            ) from error
+    file = config.control.authority
+    try:
+        file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be read: {error.strerror}",
+            remedy="correct authority under [public] in coordinator.toml",
+        ) from error
     signing_key = config.signing_key()
     return Prepared(
         authority=opened_with(
@@ -234,40 +246,57 @@ def _prepared(config: CoordinatorConfig, public_port: int) -> Prepared:
             contact=config.contact,
             key=public_bytes(signing_key),
             port=public_port,
-            root_certificates=read[config.control.authority],
         ),
-        certificate=read[config.certificate],
-        key=read[config.key],
+        authority_file=file,
+        shown=_Shown(config),
         signing_key=signing_key,
     )
 
 
+class _Shown:
+    """What the port shows of itself; replaced at once, as several threads read it.
+
+    Raises:
+        ConfigError: See `ShownCertificate.read`.
+    """
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._config = config
+        self.now = ShownCertificate.read(config)
+
+    def read_again(self) -> None:
+        """Show what is in the files now; raises ConfigError, and shows what it did."""
+        self.now = ShownCertificate.read(self._config)
+
+
 class _Trust:
-    """Whose certificates the next handshake takes: the nodes' authority and open invitations."""
+    """What the next handshake shows and takes: the certificate in force; the nodes' authority and
+    open invitations.
+    """
 
     def __init__(self, prepared: Prepared, invitations: Invitations) -> None:
         self._prepared = prepared
         self._invitations = invitations
         self._lock = threading.Lock()
-        self._told = b""
+        self._told: tuple[bytes, ShownCertificate] | None = None
 
     def now(self) -> Any:
         """For the first handshake."""
-        self._told = self._roots()
-        return self._configuration(self._told)
+        self._told = self._roots(), self._prepared.shown.now
+        return self._configuration(*self._told)
 
     def changed(self) -> Any | None:
         """Before a handshake; None where nothing changed. gRPC calls it in threads of its own."""
         with self._lock:
             try:
-                roots = self._roots()
+                told = self._roots(), self._prepared.shown.now
             except FedsegError as error:
                 logger.warning("control: %s", error)
                 return None  # what was trusted before; every call is looked at again
-            if roots == self._told:
+            if told == self._told:
                 return None
-            self._told = roots
-            return self._configuration(roots)
+            self._told = told
+            return self._configuration(*told)
 
     def _roots(self) -> bytes:
         valid = self._invitations.valid(datetime.now(UTC))
@@ -278,9 +307,10 @@ class _Trust:
             ]
         )
 
-    def _configuration(self, roots: bytes) -> Any:
+    @staticmethod
+    def _configuration(roots: bytes, shown: ShownCertificate) -> Any:
         return grpc.ssl_server_certificate_configuration(
-            [(self._prepared.key, self._prepared.certificate)], root_certificates=roots
+            [(shown.key, shown.certificate)], root_certificates=roots
         )
 
 
@@ -306,7 +336,15 @@ def _serve_behind(server: Any, socket: Path, trust: _Trust) -> None:
 
 
 def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams: Streams) -> Any:
-    enrolment = Enrolment(store=store, authority=prepared.authority, operator=prepared.operator)
+    told = ToldAuthorities(
+        store=store, file=prepared.authority_file, chain=lambda: prepared.shown.now.chain
+    )
+    enrolment = Enrolment(
+        store=store,
+        authority=prepared.authority,
+        operator=prepared.operator,
+        trusted=told.pem,
+    )
     membership = Membership(store=store, authority=prepared.authority)
     agreements = Agreements(store=store)
     stops = Stops(store=store)
@@ -333,6 +371,7 @@ def _handlers(guard: Guard, prepared: Prepared, store: CoordinatorStore, streams
         SIGN_BUILD: builds.sign,
         HAND_OVER: handed_over.hand_over,
         HAND_OVERS: handed_over.hand_overs,
+        AUTHORITIES: told.authorities,
     }
     return grpc.method_handlers_generic_handler(
         SERVICE,

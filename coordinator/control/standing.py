@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from coordinator.control.announcements import REMOVED, Announcements
+from coordinator.control.authorities import StatedAuthorities
 from coordinator.control.certified import Certified
 from coordinator.control.invitations import Invitations
 from coordinator.control.joined import shown_code
@@ -43,6 +44,8 @@ class PartnerStanding:
         listens: Whether its node listens to announcements now; None where it did not join.
         expires_at: The end of an invitation; empty otherwise.
         certificate_until: The end of its node's newest certificate; empty where that is not known.
+        authorities: The number of the statement of authorities that its node took last; 0 for
+            none, and None where its node never said so.
         readiness: What its node said of each agreement, in the version that its next run is under.
     """
 
@@ -55,6 +58,7 @@ class PartnerStanding:
     listens: bool | None = None
     expires_at: str = ""
     certificate_until: str = ""
+    authorities: int | None = None
     readiness: tuple[tuple[Agreement, ReadinessRow], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +73,7 @@ class PartnerStanding:
             "listens": self.listens,
             "expires_at": self.expires_at,
             "certificate_until": self.certificate_until,
+            "authorities": self.authorities,
             "readiness": [row.to_dict(agreement) for agreement, row in self.readiness],
         }
 
@@ -100,7 +105,7 @@ def standings(
     """
     nodes, known = EnrolledNodes(store), KeptHandOvers(store).load()
     said, listening = _said(store, now), Listening(store).all()
-    certified = Certified(store).all()
+    certified, taken = Certified(store).all(), StatedAuthorities(store).taken()
     joined = {row.node_key: row for row in nodes.all()}
     found = []
     for partner, key in AdmittedNodes(store).key_of_partner().items():
@@ -115,6 +120,7 @@ def standings(
                 version="" if row is None else row.version,
                 listens=None if row is None else row.node_key in listening,
                 certificate_until=certified.get(bare_key(key), ""),
+                authorities=taken.get(bare_key(key)),
                 readiness=tuple(said.get(bare_key(key), ())),
             )
         )
@@ -128,6 +134,7 @@ def standings(
             version=row.version,
             listens=row.node_key in listening,
             certificate_until=certified.get(row.node_key, ""),
+            authorities=taken.get(row.node_key),
         )
         for row in joined.values()
     ]

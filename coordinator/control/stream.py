@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from coordinator.control.announcements import (
     ADMITTED,
+    AUTHORITIES,
     BUILD,
     CHECK,
     COMPLETE,
@@ -48,6 +49,7 @@ _KINDS: Final = {
     BUILD: Announcement.BUILD,
     RUN: Announcement.RUN,
     HAND_OVER: Announcement.HAND_OVER,
+    AUTHORITIES: Announcement.AUTHORITIES,
 }
 
 

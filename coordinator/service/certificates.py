@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from coordinator.control.renewing import NextCertificate
 from machine.certificates import (
     CLOCK_ALLOWANCE,
     authority_certificate,
     common_name,
     key_usage,
+    pem,
+    private_pem,
 )
 from machine.files import write_file
 from protocol.errors import ConfigError
@@ -71,19 +74,23 @@ class CertificateFacts:
 def read_certificate(path: Path) -> CertificateFacts:
     """What the first certificate in a file (PEM) says; raises ConfigError."""
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return facts_of(x509.load_pem_x509_certificate(path.read_bytes()))
     except (OSError, ValueError, x509.ExtensionNotFound) as error:
         raise ConfigError(
             f"{path} is no certificate that names whom it is for",
             remedy="give a PEM file, as certificate under [public] in coordinator.toml",
         ) from error
+
+
+def facts_of(certificate: x509.Certificate) -> CertificateFacts:
+    """What a certificate says; raises ExtensionNotFound when it names nobody."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return CertificateFacts(
         names=(
             *names.get_values_for_type(x509.DNSName),
             *map(str, names.get_values_for_type(x509.IPAddress)),
         ),
-        expires=found.not_valid_after_utc,
+        expires=certificate.not_valid_after_utc,
     )
 
 
@@ -104,17 +111,31 @@ def make_server_certificate(
     now: datetime.datetime,
     lifetime_days: int,
 ) -> ServerCertificate:
+    """Make an authority and one server certificate signed by it, and write the three files.
+
+    Args:
+        directory: Folder for the files; created if missing. Earlier ones of the same name are
+            replaced.
+        name, hosts, now, lifetime_days: As for `new_certificate`, which also raises.
+    """
+    made = new_certificate(name=name, hosts=hosts, now=now, lifetime_days=lifetime_days)
+    files = certificate_files(directory, name=name)
+    write_file(files.authority, pem(made.authority), mode=0o644)
+    write_file(files.certificate, pem(made.certificate), mode=0o644)
+    write_file(files.key, made.key, mode=0o600)
+    return files
+
+
+def new_certificate(
+    *, name: str, hosts: Sequence[str], now: datetime.datetime, lifetime_days: int
+) -> NextCertificate:
     """Make an authority and one server certificate signed by it (ECDSA P-256).
 
     Args:
-        directory: Folder for the files; created if missing.
         name: Stem of the file names, also in the authority's subject.
         hosts: DNS names and IP addresses that the certificate is valid for; at least one.
         now: The time from which it is valid, with a time zone.
         lifetime_days: Days until it expires.
-
-    Returns:
-        The three files. Earlier ones of the same name are replaced.
 
     Raises:
         ValueError: `hosts` is empty, or one of them is not a name or address (`check_host`).
@@ -146,19 +167,7 @@ def make_server_certificate(
         )
         .sign(authority_key, hashes.SHA256())
     )
-    files = certificate_files(directory, name=name)
-    write_file(files.authority, authority.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    write_file(files.certificate, server.public_bytes(serialization.Encoding.PEM), mode=0o644)
-    write_file(
-        files.key,
-        server_key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        mode=0o600,
-    )
-    return files
+    return NextCertificate(key=private_pem(server_key), certificate=server, authority=authority)
 
 
 def check_host(host: str) -> None:

@@ -164,6 +164,7 @@ class Gateway:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._port = config.port
+        self._door: _Door | None = None
 
     @property
     def port(self) -> int:
@@ -201,6 +202,18 @@ class Gateway:
                 code="E-GATEWAY",
                 remedy="Name another port in coordinator.toml, or end the program that holds it.",
             ) from self._failure
+
+    def renew(self) -> None:
+        """Show the certificate that is in its file now to whoever connects from now on.
+
+        Connections that are open go on.
+
+        Raises:
+            ConfigError: It cannot be read, or is not of its key; the one before stays.
+        """
+        context = self._server_context()
+        if self._door is not None:
+            self._door.tls = context
 
     def stop(self) -> None:
         """Stop listening and close all connections; safe to call twice."""
@@ -242,6 +255,7 @@ class Gateway:
             keepalive_expiry=4.0,
         ) as pool:
             door = _Door(self._config, pool, self._is_admitted, server, name_of=self._name_of)
+            self._door = door
             listeners = listen(self._config.host, self._config.port)
             self._port = listeners[0].getsockname()[1]
             tasks = [asyncio.create_task(door.front.accept(listener)) for listener in listeners]
@@ -297,7 +311,11 @@ class _Caller:
 
 
 class _Door:
-    """Connections, limits and forwarding, all in the gateway's event loop."""
+    """Connections, limits and forwarding, all in the gateway's event loop.
+
+    Attributes:
+        tls: What the next handshake shows.
+    """
 
     def __init__(
         self,
@@ -312,7 +330,7 @@ class _Door:
         self._pool = pool
         self._is_admitted = is_admitted
         self._name_of = name_of
-        self._tls = tls
+        self.tls = tls
         self.front = Front(config.front, self._serve, files_each=_FILES_EACH)
         self._buffered = 0
         self._buffered_by_key: Counter[bytes] = Counter()
@@ -338,7 +356,7 @@ class _Door:
             transport, _ = await loop.connect_accepted_socket(
                 lambda: protocol,
                 connection.sock,
-                ssl=self._tls,
+                ssl=self.tls,
             )
             writer = asyncio.StreamWriter(transport, protocol, reader, loop)
             await self._converse(reader, writer, _Caller(connection))

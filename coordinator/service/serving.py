@@ -21,11 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.control.port import ControlPort
+from coordinator.control.renewing import settled
 from coordinator.control.rotating import check_in_force, finish
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.runs.running_time import RunningTime
 from coordinator.runs.scheduling import Scheduler
 from coordinator.service.certificates import read_certificate
+from coordinator.service.followed_certificate import FollowedCertificate
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -118,6 +120,7 @@ class CoordinatorService:
             keep_lease()
             finish(self.config, store)  # a replacement of the key that was switched off
             check_in_force(self.config, store)
+            settled(self.config, store)  # or a new certificate
             self._supervise(stop, store, keep_lease)
 
     def _supervise(
@@ -131,6 +134,7 @@ class CoordinatorService:
         )
         admitted = _Admitted(store)
         _warn_of_expiry(self.config.certificate)
+        certificate = FollowedCertificate(self.config, store)
         try:
             superlink.start()
             admitted.refresh(superlink)
@@ -151,10 +155,12 @@ class CoordinatorService:
                     self._control(gateway) as control,
                     self._told(store, superlink, gateway, control),
                 ):
+                    ports = [port.renew for port in (gateway, control) if port is not None]
                     self.announce(gateway.address, "" if control is None else control.address)
                     while not stop.wait(_LOOK_EVERY_S):
                         keep_lease()
                         self._look(superlink, store, admitted)
+                        certificate.look(ports)
                         if not gateway.is_alive():
                             raise TransportError("the public port has died", code="E-GATEWAY")
                         if control is not None and not control.is_alive():

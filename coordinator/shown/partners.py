@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from coordinator.control.authorities import outstanding
 from coordinator.control.standing import PartnerStanding, standings
 from coordinator.shown.diligence import is_of_another_key
 from coordinator.store.admitted_nodes import AdmittedNodes, key_end
@@ -42,6 +43,7 @@ def partners_shown(store: CoordinatorStore, *, coordinator_key: bytes, now: date
             _standing_table(found),
             *_readiness_table(found),
             *_node_table(found, until_of),
+            _trust_words(store),
             *(
                 f"{one.partner} handed its signing key over, last at {minute(one.at)}: `key show`."
                 for one in replaced.values()
@@ -73,6 +75,17 @@ def _node_table(found: Sequence[PartnerStanding], until_of: Sequence[str]) -> li
         if key or until:
             table.add_row(one.partner, key, one.certificate_until[:10], until)
     return [table] if table.rows else []
+
+
+def _trust_words(store: CoordinatorStore) -> str:
+    """Who has not taken the authorities that nodes are told to trust; empty where all have."""
+    left = outstanding(store).all
+    return (
+        f"The authorities that nodes are told to trust are not taken by {', '.join(left)}: "
+        "`certificate show`."
+        if left
+        else ""
+    )
 
 
 def _readiness_table(found: Sequence[PartnerStanding]) -> list[object]:

@@ -247,6 +247,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 15;
     """,
+    """
+    CREATE TABLE authorities (
+        number INTEGER PRIMARY KEY,
+        envelope BLOB NOT NULL,
+        stated_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE trusting (node_key TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+    PRAGMA user_version = 16;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -275,4 +284,6 @@ TABLES: Final = (
     "certified",
     "hand_overs",
     "refused_hand_overs",
+    "authorities",
+    "trusting",
 )

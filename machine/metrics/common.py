@@ -13,6 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from machine.backups import last_backup
+from machine.certificates import lasting
 from machine.files import open_regular
 from machine.metrics.families import Measured, Metric
 from protocol.errors import FedsegError
@@ -57,8 +58,9 @@ def measure_common(
         program: ``node`` or ``coordinator``.
         checks: The conditions of readiness.
         folders: Whose disks are looked at, by label; a folder that is not there is left out.
-        certificates: PEM files by label; of several in one file the first to end counts. What
-            cannot be read is left out, and is said where it is used.
+        certificates: PEM files by label; of several in one file the first to end counts, and
+            of several of one name the last. What cannot be read is left out, and is said where it
+            is used.
         backup_note: Where the last backup is noted.
     """
     measured.set(BUILD, 1, program, metadata.version("fedseg"), platform.python_version())
@@ -80,13 +82,16 @@ def measure_common(
 
 
 def first_end(file: Path) -> datetime | None:
-    """When the first certificate of a PEM file ends; None when it cannot be read."""
+    """When the first certificate of a PEM file ends; None when it cannot be read.
+
+    Of several of one name the last to end counts: the others are there anew.
+    """
     try:
         with open_regular(file) as opened:
             found = x509.load_pem_x509_certificates(opened.read(_MAX_PEM_BYTES))
     except (OSError, ValueError, FedsegError):
         return None
-    return min((one.not_valid_after_utc for one in found), default=None)
+    return min((one.not_valid_after_utc for one in lasting(found)), default=None)
 
 
 def seconds_of(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -40,12 +40,10 @@ from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome
 from partner_node.link.proxy import ProxySettings, proxy_address, way_to
-from partner_node.membership import CERTIFICATE_FILE, Membership
+from partner_node.membership import AUTHORITY_FILE, CERTIFICATE_FILE, Membership
 from protocol.control.enrolment import short_code
 from protocol.control.invitation import MAX_CHARACTERS, Invitation
 from protocol.errors import UsageError
-
-AUTHORITY_FILE: Final = "coordinator-ca.crt"
 
 
 def join(

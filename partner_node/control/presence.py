@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from cryptography import x509
 
 from machine.files import write_file
 from partner_node.control.adding_builds import accept_builds
+from partner_node.control.authorities import take_authorities
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
@@ -118,11 +119,11 @@ def present(
 ) -> Iterator[None]:
     """Listen to the coordinator until the block ends.
 
-    The node shows itself, renews its certificate, takes up an agreement that every party signed,
-    exchanges stops, takes releases of runs at whose end it was away, and tells how ready it is: at
-    once, and whenever something is announced; at least once a minute. A node that did not join by
-    invitation is in no control plane: nothing is done then. One whose coordinator is away goes on,
-    and calls again.
+    The node shows itself, renews its certificate, takes the authorities that the coordinator
+    states, takes up an agreement that every party signed, exchanges stops, takes releases of runs
+    at whose end it was away, and tells how ready it is: at once, and whenever something is
+    announced; at least once a minute. A node that did not join by invitation is in no control
+    plane: nothing is done then. One whose coordinator is away goes on, and calls again.
 
     Args:
         answer: What answers requests of runs here.
@@ -231,25 +232,34 @@ class _Presence:
         note_heard(self._home, CONTROL, reached=True)
         if not standing.admitted:
             self._say("link", "waits until the operator admits it")
+            self._do((take_authorities,), channel)
             return standing.announced
         self._say("link", "admitted")
         if renew_in_time(self._home, channel, now=datetime.now(UTC)):
             logger.info("control: the node's certificate was renewed")
-        for what in (
-            exchange_stops,  # first: nothing that fails may keep a stop from anybody
-            self._exchange_hand_overs,
-            self._take_up,
-            accept_builds,
-            self._take_releases,
-            self._tell_readiness,
-        ):
+        self._do(
+            (
+                exchange_stops,  # first: nothing that fails may keep a stop from anybody
+                self._exchange_hand_overs,
+                take_authorities,  # under the coordinator's key in force
+                self._take_up,
+                accept_builds,
+                self._take_releases,
+                self._tell_readiness,
+            ),
+            channel,
+        )
+        return standing.announced
+
+    def _do(self, steps: Sequence[Callable[[NodeHome, Channel], None]], channel: Channel) -> None:
+        """Do one after the other; what is refused keeps none of the others from being done."""
+        for what in steps:
             try:
                 what(self._home, channel)
             except RuleError as error:  # it waits for people; the rest goes on
                 self._say(what.__name__, error)
             else:
                 self._say(what.__name__, "")
-        return standing.announced
 
     def _exchange_hand_overs(self, home: NodeHome, channel: Channel) -> None:
         exchange_hand_overs(home, channel, now=datetime.now(UTC))

@@ -8,6 +8,7 @@ from typing import Final
 
 from cryptography import x509
 
+from machine.certificates import lasting
 from machine.files import open_regular
 from machine.text import shown
 from protocol.errors import FedsegError
@@ -40,4 +41,5 @@ def authority_ends_soon(file: Path, now: datetime) -> list[str]:
     except (OSError, ValueError, FedsegError):
         return []
     what = f"the authority of the coordinator's certificate, {shown(str(file))},"
-    return [words for one in found for words in ends_soon(what, one.not_valid_after_utc, now)]
+    ends = (one.not_valid_after_utc for one in lasting(found))  # not where it is there anew
+    return [words for end in ends for words in ends_soon(what, end, now)]

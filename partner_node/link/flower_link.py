@@ -69,6 +69,7 @@ from partner_node.link.trouble import (
     Trouble,
     of_failure,
 )
+from partner_node.link.trusting_client import TrustingClient
 from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
@@ -212,29 +213,7 @@ class _Fleet:
         self.public_key: Final = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        try:
-            context = ssl.create_default_context(cafile=str(config.root_certificates))
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"cannot read the coordinator's authority {config.root_certificates}",
-                remedy="Name the file ca.crt that the coordinator gave out.",
-            ) from error
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._http = httpx.Client(
-            base_url=f"https://{config.address}",
-            verify=context,
-            timeout=config.poll.call_timeout_s,
-            follow_redirects=False,
-            trust_env=False,
-            proxy=None
-            if config.proxy is None
-            else httpx.Proxy(f"http://{config.proxy.address}", auth=config.proxy.login),
-            headers={
-                "content-type": _MEDIA_TYPE,
-                "accept": _MEDIA_TYPE,
-                "accept-encoding": "identity",
-            },
-        )
+        self._http = TrustingClient(config.root_certificates, lambda: _client(config))
 
     def __enter__(self) -> _Fleet:
         return self
@@ -267,9 +246,12 @@ class _Fleet:
     ) -> ResponseT:
         path = f"/v1/fleet/{name}"
         try:
-            with self._http.stream(
-                "POST", path, content=body, headers=self._signed(path, body)
-            ) as response:
+            with (
+                self._http.now() as http,
+                http.stream(
+                    "POST", path, content=body, headers=self._signed(path, body)
+                ) as response,
+            ):
                 if response.status_code != httpx.codes.OK:
                     raise self._failure(response)
                 content = bytearray()
@@ -311,6 +293,33 @@ class _Fleet:
             skewed = _clock_skew_s(response.headers.get("date")) > _CLOCK_TOLERANCE_S
             return _LinkLostError("E-LINK-CLOCK" if skewed else "E-LINK-UNKNOWN")
         return _RefusedCallError(status)
+
+
+def _client(config: LinkConfig) -> httpx.Client:
+    """A client that trusts what is in the authority's file now; raises ConfigError."""
+    try:
+        context = ssl.create_default_context(cafile=str(config.root_certificates))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"cannot read the coordinator's authority {config.root_certificates}",
+            remedy="Name the file ca.crt that the coordinator gave out.",
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return httpx.Client(
+        base_url=f"https://{config.address}",
+        verify=context,
+        timeout=config.poll.call_timeout_s,
+        follow_redirects=False,
+        trust_env=False,
+        proxy=None
+        if config.proxy is None
+        else httpx.Proxy(f"http://{config.proxy.address}", auth=config.proxy.login),
+        headers={
+            "content-type": _MEDIA_TYPE,
+            "accept": _MEDIA_TYPE,
+            "accept-encoding": "identity",
+        },
+    )
 
 
 def _on_the_way(error: httpx.TransportError, proxy: Proxy | None) -> BaseException:

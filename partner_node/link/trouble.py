@@ -44,8 +44,8 @@ _NO_TLS: Final = Trouble(
 _EXPIRED_WORDS: Final = Trouble(
     "E-LINK-TLS",
     "its certificate has expired",
-    "ask the operator for a new one (fedseg-coordinator certificate renew), and for its authority "
-    "where that changes; or set this machine's clock, when it is ahead",
+    "ask the operator for a new one (fedseg-coordinator certificate renew, switch), and for its "
+    "authority, for root_certificates; or set this machine's clock, when it is ahead",
 )
 _EARLY: Final = Trouble(
     "E-LINK-TLS", "its certificate is not valid yet", "set this machine's clock, which is behind"
@@ -54,12 +54,13 @@ _NAME: Final = Trouble(
     "E-LINK-TLS",
     "its certificate is for another name",
     "write the name that the operator gave into address of node.toml, or have the operator add "
-    "this one (fedseg-coordinator certificate renew --name NAME)",
+    "this one (fedseg-coordinator certificate renew --name NAME, then switch)",
 )
 _AUTHORITY: Final = Trouble(
     "E-LINK-TLS",
     "its certificate is not of the authority in root_certificates",
-    "ask the operator for the authority's certificate, over a way that you trust",
+    "ask the operator for the authority's certificate, over a way that you trust, for "
+    "root_certificates; a node that serves takes a new one online before it is used",
 )
 
 #: What the coordinator said, or what was found out about it, by code.

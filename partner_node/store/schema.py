@@ -280,4 +280,12 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 27;
     """,
+    """
+    CREATE TABLE authorities (
+        number INTEGER PRIMARY KEY,
+        envelope BLOB NOT NULL,
+        taken_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 28;
+    """,
 )

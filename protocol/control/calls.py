@@ -26,6 +26,7 @@ SIGN_BUILD: Final = "SignBuild"
 DILIGENCE: Final = "Diligence"
 HAND_OVER: Final = "HandOver"
 HAND_OVERS: Final = "HandOvers"
+AUTHORITIES: Final = "Authorities"
 ANNOUNCEMENTS: Final = "Announcements"
 
 #: Largest request.

@@ -16,6 +16,8 @@ JOINING = "partner_node/control/joining.py"
 JOIN = "partner_node/cli/joining.py"
 PRESENCE = "partner_node/control/presence.py"
 HANDED = "test_hand_overs.py::"
+TAKES_AUTHORITIES = "partner_node/control/authorities.py"
+TRUSTS = "test_authorities.py::"
 TEXT = "protocol/control/invitation.py"
 
 AGREEMENTS = "coordinator/control/agreements.py"
@@ -757,5 +759,90 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    forgotten = forget_first(home, digits)\n",
         "    forgotten = False\n",
         "test_console_signing.py::test_after_a_decline_two_people_sign_anew",
+    ),
+    # authorities that nodes trust
+    (
+        TAKES_AUTHORITIES,
+        "        found.verify(key)\n",
+        "",
+        TRUSTS + "test_nobody_but_the_coordinators_key_in_force_says_whom_a_node_trusts",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        'home.hand_overs.load().latest_of(membership.coordinator_key, partner="")',
+        "membership.coordinator_key",
+        TRUSTS + "test_a_key_that_was_handed_over_states_nothing_any_more",
+    ),
+    (
+        "protocol/control/authorities.py",
+        " and len(self.envelope.signatures) == 1\n",
+        "\n",
+        TRUSTS + "test_nobody_but_the_coordinators_key_in_force_says_whom_a_node_trusts",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "        _check_later(found, last)\n",
+        "",
+        TRUSTS + "test_an_old_statement_brings_no_authority_back",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "    if found.envelope.payload != last.envelope.payload:",
+        "    if found.number < last.number:",
+        TRUSTS + "test_an_old_statement_brings_no_authority_back",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "        found.check_time(now)\n",
+        "",
+        TRUSTS + "test_an_authority_that_has_ended_is_not_taken",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "        _check_connection(home, found)\n",
+        "",
+        TRUSTS + "test_a_node_takes_no_authorities_that_would_cut_it_off",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "is not None and _has(home, last) else 0",
+        "is not None else 0",
+        TRUSTS + "test_a_file_that_was_put_back_is_told_and_mended",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "file.parent.resolve().is_relative_to(folder)",
+        "bool(folder)",
+        TRUSTS + "test_a_file_outside_the_nodes_folder_is_left_to_people",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "not file.is_symlink() and ",
+        "",
+        TRUSTS + "test_a_link_in_the_nodes_folder_is_not_replaced",
+    ),
+    (
+        "coordinator/control/telling_authorities.py",
+        " and newest.certify(self.chain())",
+        "",
+        TRUSTS + "test_a_node_takes_no_authorities_that_would_cut_it_off",
+    ),
+    (
+        NODES,
+        '            self._store.ask("DELETE FROM trusting WHERE node_key = ?", key)\n',
+        "",
+        TRUSTS + "test_whoever_is_removed_is_waited_for_no_longer",
+    ),
+    (
+        "coordinator/control/shown_certificate.py",
+        "            belong = chain[0].public_key() == private.public_key()\n",
+        "            belong = bool(private)\n",
+        TRUSTS + "test_the_port_shows_the_new_certificate_to_whoever_connects_from_now_on",
+    ),
+    (
+        PRESENCE,
+        "            self._do((take_authorities,), channel)\n",
+        "",
+        TRUSTS + "test_a_serving_node_that_waits_to_be_admitted_takes_it_too",
     ),
 ]

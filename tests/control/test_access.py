@@ -23,6 +23,7 @@ from protocol.agreement.stop import SignedStop
 from protocol.control.calls import (
     ACKNOWLEDGE,
     ANNOUNCEMENTS,
+    AUTHORITIES,
     BUILDS,
     DECLINE,
     DILIGENCE,
@@ -72,6 +73,7 @@ REQUESTS: dict[str, tuple[Message, type[Message]]] = {
     HAND_OVER: (v1.HandOverRequest(envelope=b"{}"), v1.HandOverReply),
     ANNOUNCEMENTS: (v1.AnnouncementsRequest(after=1 << 40), v1.Announcement),
     HAND_OVERS: (v1.HandOversRequest(), v1.HandOversReply),
+    AUTHORITIES: (v1.AuthoritiesRequest(), v1.AuthoritiesReply),
     DECLINE: (v1.DeclineRequest(hash=bytes(32), comment="no"), v1.DeclineReply),
     READINESS: (v1.ReadinessRequest(hash=bytes(32)), v1.ReadinessReply),
     RELEASES: (v1.ReleasesRequest(hash=bytes(32)), v1.ReleasesReply),
@@ -190,7 +192,7 @@ def test_the_table_names_every_call_and_lets_nobody_in_who_is_nobody() -> None:
     assert {who for allowed in ACCESS.values() for who in allowed} == set(Who)
     assert ACCESS[RENEW] == {Who.ADMITTED}
     assert ACCESS[ENROL] == {Who.INVITED}
-    for call in set(ACCESS) - {GREET, ENROL, STANDING, ANNOUNCEMENTS}:
+    for call in set(ACCESS) - {GREET, ENROL, STANDING, AUTHORITIES, ANNOUNCEMENTS}:
         assert ACCESS[call] == {Who.ADMITTED}
 
 

@@ -26,6 +26,9 @@ MOVING = "coordinator/moving.py"
 STANDSTILL = "coordinator/runs/standstill.py"
 CONTENT = "coordinator/store/content.py"
 
+RENEWING = "coordinator/control/renewing.py"
+
+RENEWED = "test_renewing.py::"
 SERVED = "test_service.py::"
 DRIVEN = "test_run_driver.py::"
 STORED = "test_coordinator_store.py::"
@@ -820,5 +823,60 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         '    with noted(config, "key passphrase", ""):\n',
         "    if True:\n",
         "test_rotating.py::test_every_key_opens_with_the_new_passphrase_alone",
+    ),
+    # the public ports' certificate is replaced
+    (
+        RENEWING,
+        "        if left.all and not without_waiting:\n",
+        "        if False:\n",
+        RENEWED + "test_of_partners_by_hand_nothing_is_known_and_they_get_the_file",
+    ),
+    (
+        RENEWING,
+        "    if not any(certifies(one, chain) for one in certificates):\n",
+        "    if False:\n",
+        RENEWED + "test_a_certificate_of_ones_own_has_its_authorities_stated",
+    ),
+    (
+        RENEWING,
+        "certifies(one, chain) and one.not_valid_after_utc > now",
+        "certifies(one, chain)",
+        RENEWED + "test_an_authority_that_has_ended_is_not_stated_beside_the_next",
+    ),
+    (
+        RENEWING,
+        "        if waiting(config) is not None:\n",
+        "        if False:\n",
+        RENEWED + "test_while_one_waits_no_other_authorities_are_stated",
+    ),
+    (
+        RENEWING,
+        "        write_file(config.key, found.key, mode=0o600)\n",
+        "        write_file(config.key, found.key, mode=0o644)\n",
+        RENEWED + "test_the_next_one_waits_and_takes_the_place_of_the_one_in_force",
+    ),
+    (
+        RENEWING,
+        "        remove_private_file(switching)\n",
+        "",
+        RENEWED + "test_the_next_one_waits_and_takes_the_place_of_the_one_in_force",
+    ),
+    (
+        "coordinator/control/authorities.py",
+        "1 if last is None else last.number + 1",
+        "1",
+        RENEWED + "test_the_number_grows_though_the_clock_goes_back",
+    ),
+    (
+        SERVING,
+        "            settled(self.config, store)  # or a new certificate\n",
+        "",
+        RENEWED + "test_whoever_serves_ends_what_was_begun_and_shows_what_is_switched_to",
+    ),
+    (
+        SERVING,
+        "                        certificate.look(ports)\n",
+        "",
+        RENEWED + "test_whoever_serves_ends_what_was_begun_and_shows_what_is_switched_to",
     ),
 ]

@@ -167,6 +167,7 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "accept": ["x.json"],
         "backup": ["x.tar"],
         "move": ["--to", "sqlite"],
+        "trust": ["ca.crt"],
     }.get(path[-1], [])
     if path[:2] == ("partner", "diligence"):
         more = {
@@ -773,12 +774,18 @@ def test_the_certificate_is_renewed_with_further_names(shell: Shell, home: Path)
     authority = home / "tls" / "coordinator-ca.crt"
     earlier = authority.read_bytes()
     done = shell.json("certificate", "renew", "--name", "fed.example", "--dir", home)
-    assert done == {
-        "names": [*before["names"], "fed.example"],
-        "root_certificates": str(authority),
-    }
-    assert set(shell.json("certificate", "show", "--dir", home)["names"]) == set(done["names"])
-    assert authority.read_bytes() != earlier
+    assert done["names"] == [*before["names"], "fed.example"]
+    assert done["root_certificates"] == str(authority)
+    waits = shell.json("certificate", "show", "--dir", home)
+    assert waits["names"] == before["names"]
+    assert set(waits["next"]["names"]) == set(done["names"])
+    said = shell("certificate", "show", "--dir", home).out
+    assert "The next one waits: for" in said and "certificate switch" in said
+    assert authority.read_bytes().startswith(earlier) and authority.read_bytes() != earlier
+    shell.json("certificate", "switch", "--dir", home)
+    after = shell.json("certificate", "show", "--dir", home)
+    assert (set(after["names"]), after["next"]) == (set(done["names"]), None)
+    assert earlier not in authority.read_bytes()
     error = shell.refused("certificate", "renew", "--name", "no name", "--dir", home, status=2)
     assert error["message"].startswith("--name:")
 

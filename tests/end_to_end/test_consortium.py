@@ -83,7 +83,8 @@ and its beginning alone.
     show_consoles(lives, first, photographer, beside=PAGE.stem)
     object_and_run(lives, first)
     a_fifth_joins(lives)
-    renew_and_restart(lives)
+    a_new_certificate(lives)
+    each_process_once_more(lives)
     a_key_is_replaced(lives)
     one_leaves(lives)
     if file := os.environ.get(PAGE_VARIABLE):
@@ -256,23 +257,49 @@ def check_release(
     assert {*release.participants} == {*partners}
 
 
-def renew_and_restart(lives: Consortium) -> None:
-    """The coordinator's certificate and authority are new; each process is started once more."""
+def a_new_certificate(lives: Consortium) -> None:
+    """The coordinator's certificate and authority are new, while everybody serves."""
     story, at = lives.story, ("--dir", "coordinator")
     story.tell(
         """
-## A new certificate, and each process once more
-The certificate's authority is new too: partners get `coordinator/tls/coordinator-ca.crt` in place
-of their `coordinator-ca.crt`. Then the coordinator and each node are ended and started again.
+## A new certificate
+Its authority is new too. It waits until every node trusts both, then it is switched to. No process
+is started again, and no file is carried.
 """
     )
     story.give(OPERATOR, "certificate", "renew", *at)
-    authority = (lives.folder / "coordinator" / "tls" / "coordinator-ca.crt").read_bytes()
-    for name in EVERYBODY:
-        (lives.folder / name / "coordinator-ca.crt").write_bytes(authority)
+    wait_for(
+        lambda: not said("coordinator", "certificate", "show", *at)["authorities"]["not_taken"],
+        timeout_s=PATIENCE_S,
+        what="the new authority at every node",
+    )
+    story.give(OPERATOR, "certificate", "show", *at)
+    story.give(OPERATOR, "certificate", "switch", *at)
+    new = (lives.folder / "coordinator" / "tls" / "coordinator-ca.crt").read_bytes()
+    wait_for(
+        lambda: (
+            {(lives.folder / name / "coordinator-ca.crt").read_bytes() for name in EVERYBODY}
+            == {new}
+        ),
+        timeout_s=PATIENCE_S,
+        what="the new authority alone at every node",
+    )
+
+
+def each_process_once_more(lives: Consortium) -> None:
+    """The coordinator is started again, to which nodes connect anew; then each node."""
+    lives.story.tell(
+        """
+## Each process once more
+The coordinator and each node are ended and started again, by whatever keeps them running.
+"""
+    )
+    nodes = lives.deployment.nodes
+    times = {name: nodes[name].said().count("link: connected") for name in EVERYBODY}
     assert lives.deployment.coordinator.stop() == 0
     lives.deployment.start_coordinator()
     for name in EVERYBODY:
+        lives.deployment.await_connected(name, times=times[name] + 1)
         lives.restart(name)
 
 

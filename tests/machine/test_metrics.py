@@ -232,12 +232,12 @@ def common(folder: Path) -> dict[tuple[str, ...], float]:
 def test_days_left_are_those_of_the_certificate_that_ends_first(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     chain = b"".join(
-        pem(authority_certificate("a", key, start=NOW, end=NOW + timedelta(days=days)))
-        for days in (30, 3, 400)
+        pem(authority_certificate(name, key, start=NOW, end=NOW + timedelta(days=days)))
+        for name, days in (("a", 30), ("b", 3), ("c", 2), ("c", 400))
     )
     (tmp_path / "ca.pem").write_bytes(chain)
     found = common(tmp_path)
-    assert found[(CERTIFICATE.name, "authority")] == pytest.approx(3)
+    assert found[(CERTIFICATE.name, "authority")] == pytest.approx(3), "c is there anew"
     assert (CERTIFICATE.name, "node") not in found, "what is not there is told where it is used"
     (tmp_path / "ca.pem").write_bytes(b"none")
     assert first_end(tmp_path / "ca.pem") is None

@@ -740,8 +740,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_tunnel.py::test_a_proxy_that_opens_tls_is_told_as_that",
     ),
     (
+        "partner_node/link/trusting_client.py",
+        "            self._follow()\n",
+        "",
+        "test_flower_link.py::test_a_new_authority_counts_from_the_next_connection_on_without_a_restart",
+    ),
+    (
         "partner_node/link/flower_link.py",
-        "            trust_env=False,\n",
+        "        trust_env=False,\n",
         "",
         "test_flower_link.py::test_proxies_of_the_environment_are_not_consulted",
     ),

@@ -35,6 +35,7 @@ from coordinator.service.certificates import (
     ServerCertificate,
     make_server_certificate,
 )
+from machine.files import write_file
 from partner_node.link import flower_link
 from partner_node.link.flower_link import (
     APPROVED_BUNDLE_SHA256,
@@ -47,6 +48,7 @@ from partner_node.link.flower_link import (
 )
 from partner_node.link.proxy import Proxy
 from partner_node.link.settings import Bell, Pace
+from partner_node.link.trusting_client import TrustingClient
 from protocol.errors import ConfigError, KeystoreError
 from protocol.limits import MAX_REPLY_BYTES
 from tests.connect_proxy import connect_proxy
@@ -726,6 +728,61 @@ def test_a_server_with_another_authority_learns_nothing(
     link = link_to(coordinator, root_certificates=other.authority)
     _wait(lambda: "E-LINK-TLS" in link.codes())
     assert coordinator.paths == []
+
+
+def test_a_new_authority_counts_from_the_next_connection_on_without_a_restart(
+    coordinator: Coordinator, link_to: Callable[..., Link], tmp_path: Path
+) -> None:
+    other = make_server_certificate(
+        tmp_path,
+        name="other",
+        hosts=LOOPBACK_HOSTS,
+        now=datetime.datetime.now(datetime.UTC),
+        lifetime_days=1,
+    )
+    ours, file = coordinator.certificate.authority.read_bytes(), tmp_path / "trusted.pem"
+    file.write_bytes(other.authority.read_bytes())
+    link = link_to(coordinator, root_certificates=file)
+    _wait(lambda: "E-LINK-TLS" in link.codes())
+    write_file(file, b"nothing that can be read")
+    write_file(file, other.authority.read_bytes() + ours)
+    _wait(lambda: link.kinds().count("connected") == 1)
+    before = len(coordinator.paths)
+    write_file(file, other.authority.read_bytes())
+    _wait(lambda: link.codes().count("E-LINK-TLS") >= 2)
+    assert len(coordinator.paths) >= before
+    asked = len(coordinator.paths)
+    write_file(file, b"nothing that can be read")
+    _wait(lambda: link.codes().count("E-LINK-TLS") >= 4)
+    assert len(coordinator.paths) == asked, "an authority that was dropped is trusted no longer"
+
+
+def test_a_client_in_use_is_closed_after_its_last_call(tmp_path: Path) -> None:
+    file, made = tmp_path / "ca.pem", []
+
+    def make() -> httpx.Client:
+        if file.read_text() == "broken":
+            raise ConfigError("it is broken")
+        made.append(httpx.Client())
+        return made[-1]
+
+    file.write_text("first")
+    client = TrustingClient(file, make)
+    with client.now() as first, client.now() as again:
+        assert first is again
+        write_file(file, "second")
+        with client.now() as second:
+            assert second is not first and not first.is_closed
+        assert not second.is_closed
+    assert first.is_closed and not second.is_closed
+    write_file(file, "broken")
+    with client.now() as third:
+        assert third is second, "it goes on with what was trusted before"
+    write_file(file, "fourth")
+    with client.now() as fourth:
+        assert second.is_closed
+    client.close()
+    assert fourth.is_closed and len(made) == 3
 
 
 def test_a_handshake_that_is_cut_says_nothing_of_certificates(

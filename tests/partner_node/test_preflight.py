@@ -228,6 +228,13 @@ def test_certificates_that_end_within_a_month_are_mentioned(
     assert f"{authority} ends on {end:%Y-%m-%d}" in soon
     (ended,) = authority_ends_soon(files.authority, end)
     assert f"{authority} ended on" in ended
+    name = files.authority.name.removesuffix("-ca.crt")
+    anew = make_server_certificate(
+        lab.folder / "anew", name=name, hosts=["127.0.0.1"], now=NOW, lifetime_days=900
+    )
+    both = lab.folder / "both.pem"
+    both.write_bytes(files.authority.read_bytes() + anew.authority.read_bytes())
+    assert authority_ends_soon(both, end) == [], "it is there anew"
     (lab.folder / "text.pem").write_text("hello")
     for unreadable in (lab.folder / "text.pem", lab.folder / "missing.pem", lab.folder):
         assert authority_ends_soon(unreadable, NOW) == []

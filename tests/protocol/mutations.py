@@ -31,6 +31,7 @@ SATISFACTION = "protocol/agreement/satisfaction.py"
 SCORED = "protocol/release/satisfaction.py"
 CANONICAL = "protocol/canonical.py"
 SIGNING = "protocol/signing.py"
+AUTHORITIES = "protocol/control/authorities.py"
 
 LIES = "test_hostile_coordinator.py::"
 SET_RULES = "test_participants.py::"
@@ -1369,5 +1370,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "<= now < self.expires",
         "<= now",
         DILIGENT + "test_a_record_holds_for_its_key_and_its_time",
+    ),
+    # authorities that nodes shall trust
+    (
+        AUTHORITIES,
+        "        if not _signs_certificates(one):\n",
+        "        if False:\n",
+        "test_authorities.py::test_what_is_no_statement_is_refused",
+    ),
+    (
+        AUTHORITIES,
+        "    if len(found) > MAX_COUNT:\n",
+        "    if False:\n",
+        "test_authorities.py::test_what_is_no_statement_is_refused",
+    ),
+    (
+        AUTHORITIES,
+        "        return extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign\n",
+        "        return True\n",
+        "test_authorities.py::test_an_authority_that_may_not_sign_certificates_is_none",
     ),
 ]

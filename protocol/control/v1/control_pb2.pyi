@@ -293,6 +293,18 @@ class HandOversReply(_message.Message):
     envelopes: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, envelopes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
+class AuthoritiesRequest(_message.Message):
+    __slots__ = ("number",)
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    def __init__(self, number: _Optional[int] = ...) -> None: ...
+
+class AuthoritiesReply(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+
 class AnnouncementsRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]
@@ -313,6 +325,7 @@ class Announcement(_message.Message):
         BUILD: _ClassVar[Announcement.Kind]
         HAND_OVER: _ClassVar[Announcement.Kind]
         RUN: _ClassVar[Announcement.Kind]
+        AUTHORITIES: _ClassVar[Announcement.Kind]
     NOTHING: Announcement.Kind
     ADMITTED: Announcement.Kind
     PROPOSED: Announcement.Kind
@@ -323,6 +336,7 @@ class Announcement(_message.Message):
     BUILD: Announcement.Kind
     HAND_OVER: Announcement.Kind
     RUN: Announcement.Kind
+    AUTHORITIES: Announcement.Kind
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     HASH_FIELD_NUMBER: _ClassVar[int]

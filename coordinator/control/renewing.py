@@ -1,0 +1,304 @@
+"""Replacing the certificate that `init` made, and its authority, without cutting a node off.
+
+First the next certificate waits in one file, nodes are told to trust its authority beside the one
+in force, and nothing changes for whoever connects. Then it is switched: it takes the place of the
+one in force, and nodes are told to trust its authority alone.
+
+A machine may be switched off after any step. The next certificate lies in one file with its key and
+its authority. To switch is to give that file another name: from then on whoever serves, or calls a
+command about certificates, ends what was begun. SPEC.md, section 17.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from coordinator.config import CoordinatorConfig
+from coordinator.control.authorities import Outstanding, StatedAuthorities, outstanding
+from coordinator.control.changing_keys import changing_keys
+from coordinator.control.shown_certificate import chain_of
+from coordinator.store.coordinator_store import CoordinatorStore
+from machine.files import sync_folder, write_file
+from machine.private_files import read_private_file, remove_private_file
+from protocol.control.authorities import (
+    Authorities,
+    certifies,
+    pem_of,
+    read_authorities,
+    words_of,
+)
+from protocol.errors import ConfigError, MalformedError, RuleError, UsageError
+from protocol.signing import public_bytes
+
+#: The files of `init`.
+CERTIFICATE_FILE: Final = "tls/coordinator.crt"
+CERTIFICATE_KEY_FILE: Final = "tls/coordinator.key"
+AUTHORITY_FILE: Final = "tls/coordinator-ca.crt"
+#: A certificate that waits, with its key and its authority; and the same once it is switched.
+NEXT_FILE: Final = "tls/coordinator-next.pem"
+SWITCHING_FILE: Final = "tls/coordinator-switching.pem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextCertificate:
+    """A certificate that is to take the place of the one in force.
+
+    Attributes:
+        key: Its private key, PEM.
+    """
+
+    key: bytes = field(repr=False)
+    certificate: x509.Certificate
+    authority: x509.Certificate
+
+    def to_bytes(self) -> bytes:
+        """All of it as PEM, in one text."""
+        return self.key + pem_of([self.certificate, self.authority])
+
+    @staticmethod
+    def read(path: Path) -> NextCertificate:
+        """Read the file; raises ConfigError, or KeystoreError when others may read it."""
+        data = read_private_file(path, check_folder=False)
+        try:
+            certificate, authority = x509.load_pem_x509_certificates(data)
+            key = serialization.load_pem_private_key(data, password=None)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"{path} is no certificate with its key and its authority",
+                remedy="delete it, and call `fedseg-coordinator certificate renew` again",
+            ) from error
+        return NextCertificate(
+            key=key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+            certificate=certificate,
+            authority=authority,
+        )
+
+
+def authority_file(config: CoordinatorConfig) -> Path:
+    """Where the authority is that nodes without an invitation get as a file."""
+    if config.control is not None:
+        return config.control.authority
+    return config.certificate.with_name(f"{config.certificate.stem}-ca.crt")
+
+
+def made_here(config: CoordinatorConfig) -> bool:
+    """Whether the settings name the certificate that `init` made."""
+    found = (config.certificate, config.key, authority_file(config))
+    files = (CERTIFICATE_FILE, CERTIFICATE_KEY_FILE, AUTHORITY_FILE)
+    return found == tuple(config.directory / file for file in files)
+
+
+def waiting(config: CoordinatorConfig) -> NextCertificate | None:
+    """The certificate that waits to be switched to; None where none does."""
+    path = config.directory / NEXT_FILE
+    return NextCertificate.read(path) if made_here(config) and path.exists() else None
+
+
+def renew(
+    config: CoordinatorConfig, store: CoordinatorStore, made: NextCertificate, *, now: datetime
+) -> Authorities:
+    """Have a certificate wait, and tell nodes to trust its authority too.
+
+    One that waited before is forgotten, and so is its authority.
+
+    Raises:
+        ConfigError: The certificate in force was not made here, or cannot be read.
+        FedsegError: Keys or state cannot be read or written.
+    """
+    if not made_here(config):
+        raise ConfigError(
+            f"{config.certificate} was not made here",
+            remedy="renew it where it came from; this command makes certificates of `init` anew. "
+            "Its authority is new too? `fedseg-coordinator certificate trust`",
+        )
+    with changing_keys(config):
+        settle(config, store, now=now)
+        write_file(config.directory / NEXT_FILE, made.to_bytes(), mode=0o600)
+        settle(config, store, now=now)
+        return _stated(store)
+
+
+def switch(
+    config: CoordinatorConfig, store: CoordinatorStore, *, without_waiting: bool, now: datetime
+) -> Outstanding:
+    """Put the certificate that waits in force, and have nodes trust its authority alone.
+
+    Args:
+        without_waiting: Whether to do it though partners have not taken its authority.
+
+    Returns:
+        Whoever had not taken it: they get the file by hand.
+
+    Raises:
+        UsageError: None waits (E-SWITCH-NOTHING).
+        RuleError: Partners have not taken its authority (E-SWITCH-WAITS).
+    """
+    with changing_keys(config):
+        switching = (config.directory / SWITCHING_FILE).exists()
+        settle(config, store, now=now)
+        if switching:  # an earlier call was switched off, and its end is what was asked for
+            return Outstanding()
+        if waiting(config) is None:
+            raise UsageError(
+                "no certificate waits to be switched to",
+                code="E-SWITCH-NOTHING",
+                remedy="make one: fedseg-coordinator certificate renew",
+            )
+        left = outstanding(store)
+        if left.all and not without_waiting:
+            raise _waits(left, authority_file(config))
+        next_file, switching_file = config.directory / NEXT_FILE, config.directory / SWITCHING_FILE
+        next_file.rename(switching_file)
+        sync_folder(switching_file.parent)
+        settle(config, store, now=now)
+        return left
+
+
+def trust(
+    config: CoordinatorConfig,
+    store: CoordinatorStore,
+    certificates: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+) -> Authorities:
+    """Tell nodes which authorities to trust, where the certificate is the operator's own.
+
+    Raises:
+        UsageError: A certificate that was made here waits (E-SWITCH-WAITS).
+        ConfigError: The certificate in force is of none of them, or one of them has ended
+            (E-AUTHORITIES): every node would be cut off.
+    """
+    chain = chain_of(config.certificate)
+    if not any(certifies(one, chain) for one in certificates):
+        raise ConfigError(
+            f"{config.certificate}, which is in force, is of none of these authorities: every node "
+            "would be cut off",
+            code="E-AUTHORITIES",
+            remedy="name the authority of the certificate in force too, beside that of the next",
+        )
+    for one in certificates:
+        if one.not_valid_after_utc <= now:
+            raise ConfigError(
+                f"the authority {words_of(one)} has ended",
+                code="E-AUTHORITIES",
+                remedy="leave it out",
+            )
+    with changing_keys(config):
+        settle(config, store, now=now)
+        if waiting(config) is not None:
+            raise UsageError(
+                "a certificate that was made here waits, and nodes are told to trust its authority",
+                code="E-SWITCH-WAITS",
+                remedy="switch to it first: fedseg-coordinator certificate switch",
+            )
+        return StatedAuthorities(store).state(certificates, config.signing_key(), now=now)
+
+
+def settle(config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime) -> None:
+    """End what was switched off in between; call it while nobody else changes the keys.
+
+    Where the signing key was replaced meanwhile, what nodes are told is signed anew.
+    """
+    switching = config.directory / SWITCHING_FILE
+    if made_here(config) and switching.exists():
+        found = NextCertificate.read(switching)
+        write_file(config.key, found.key, mode=0o600)
+        write_file(config.certificate, pem_of([found.certificate]), mode=0o644)
+        _trust_alone(config, store, [found.authority], now=now)
+        remove_private_file(switching)
+        return
+    coming = waiting(config)
+    if coming is not None:
+        chain = chain_of(config.certificate)
+        kept = [
+            one
+            for one in _authorities_of(authority_file(config))
+            if certifies(one, chain) and one.not_valid_after_utc > now
+        ]
+        _trust_alone(config, store, [*kept, coming.authority], now=now)
+        return
+    newest = StatedAuthorities(store).newest()
+    if newest is not None and not newest.is_signed_by(public_bytes(config.signing_key())):
+        StatedAuthorities(store).state(newest.certificates, config.signing_key(), now=now)
+
+
+def settled(config: CoordinatorConfig, store: CoordinatorStore) -> None:
+    """`settle`, as whoever changes the keys and the certificate; raises FedsegError as that."""
+    with changing_keys(config):
+        settle(config, store, now=datetime.now(UTC))
+
+
+def _trust_alone(
+    config: CoordinatorConfig,
+    store: CoordinatorStore,
+    certificates: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+) -> None:
+    """Have the file for nodes say so, and the statement; what says so already is left alone."""
+    file, key, stated = authority_file(config), config.signing_key(), StatedAuthorities(store)
+    if _bytes_of(file) != pem_of(certificates):
+        write_file(file, pem_of(certificates), mode=0o644)
+    newest = stated.newest()
+    if (
+        newest is None
+        or not _same(newest.certificates, certificates)
+        or not newest.is_signed_by(public_bytes(key))
+    ):
+        stated.state(certificates, key, now=now)
+
+
+def _stated(store: CoordinatorStore) -> Authorities:
+    newest = StatedAuthorities(store).newest()
+    if newest is None:
+        raise UsageError("another process changed the certificate meanwhile", remedy="try again")
+    return newest
+
+
+def _authorities_of(file: Path) -> tuple[x509.Certificate, ...]:
+    try:
+        return read_authorities(file.read_bytes())
+    except (OSError, MalformedError) as error:
+        raise ConfigError(
+            f"{file} cannot be read, or is no authority's certificate",
+            remedy="put it back from a backup",
+        ) from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _same(some: Iterable[x509.Certificate], others: Iterable[x509.Certificate]) -> bool:
+    return {*some} == {*others}
+
+
+def _waits(left: Outstanding, file: Path) -> RuleError:
+    online = f"not taken yet by {', '.join(left.online)}" if left.online else ""
+    by_hand = (
+        f"not known of {', '.join(left.by_hand)}, whose nodes did not join and get {file} by hand"
+        if left.by_hand
+        else ""
+    )
+    return RuleError(
+        "the authority of the certificate that waits is "
+        f"{'; '.join(words for words in (online, by_hand) if words)}: their nodes would be cut off",
+        code="E-SWITCH-WAITS",
+        remedy="wait until nodes that joined serve, with a program that takes it (`certificate "
+        "show` says who has it); or switch with --without-waiting, and have these partners put "
+        f"{file} in the place of their root_certificates",
+    )

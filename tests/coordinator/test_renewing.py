@@ -1,0 +1,406 @@
+"""The certificate and its authority are replaced, whatever is switched off in between."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from coordinator import backup
+from coordinator.config import CoordinatorConfig
+from coordinator.control import renewing
+from coordinator.control.announcements import AUTHORITIES, Announcements
+from coordinator.control.authorities import StatedAuthorities
+from coordinator.control.renewing import (
+    AUTHORITY_FILE,
+    CERTIFICATE_FILE,
+    CERTIFICATE_KEY_FILE,
+    NEXT_FILE,
+    SWITCHING_FILE,
+    NextCertificate,
+)
+from coordinator.control.rotating import rotate
+from coordinator.control.shown_certificate import ShownCertificate
+from coordinator.service import serving
+from coordinator.service.certificates import make_server_certificate, new_certificate
+from coordinator.service.followed_certificate import FollowedCertificate
+from coordinator.service.gateway import Gateway, GatewayConfig
+from coordinator.service.serving import CoordinatorService
+from coordinator.service.superlink import SuperLinkConfig
+from coordinator.shown.certificate import certificate_shown, waits_words
+from coordinator.store.coordinator_store import CoordinatorStore
+from machine.certificates import pem
+from protocol.control.authorities import Authorities, certifies, read_authorities
+from protocol.errors import FedsegError
+from protocol.signing import public_bytes
+from tests.control.commands import operator
+from tests.coordinator.test_service import FakeSuperLink
+from tests.end_to_end.transport_support import wait_for
+from tests.kills import killed_before_every_call
+from tests.partner_node.nodes import shell
+from tests.shell import Shell
+
+__all__ = ["shell"]
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def folder(shell: Shell, tmp_path: Path) -> Path:
+    operator(shell).json(
+        "init", "--legal-name", "Trust", "--contact", "ops@trust.example", "--host", "127.0.0.1",
+        "--port", "0", "--dir", tmp_path / "c",
+    )  # fmt: skip
+    return tmp_path / "c"
+
+
+@pytest.fixture
+def opened_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signing key is decrypted once: that takes longer than all that is killed."""
+    key = CoordinatorConfig.load(folder).signing_key()
+    monkeypatch.setattr(CoordinatorConfig, "signing_key", lambda _: key)
+
+
+def certificate(name: str = "coordinator", *, days: int = 30) -> NextCertificate:
+    return new_certificate(name=name, hosts=["127.0.0.1"], now=NOW, lifetime_days=days)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[CoordinatorConfig, CoordinatorStore]]:
+    config = CoordinatorConfig.load(folder)
+    with closing(config.open_store()) as store:
+        yield config, store
+
+
+def renewed(folder: Path, made: NextCertificate) -> Authorities:
+    with opened(folder) as (config, store):
+        return renewing.renew(config, store, made, now=datetime.now(UTC))
+
+
+def switched(folder: Path, *, without_waiting: bool = False) -> None:
+    with opened(folder) as (config, store):
+        renewing.switch(config, store, without_waiting=without_waiting, now=datetime.now(UTC))
+
+
+def trusted(folder: Path) -> tuple[x509.Certificate, ...]:
+    """What nodes are told to trust: the same by hand and online, under the key in force."""
+    there = read_authorities((folder / AUTHORITY_FILE).read_bytes())
+    with opened(folder) as (config, store):
+        stated = StatedAuthorities(store).newest()
+        shown = ShownCertificate.read(config)
+        if stated is not None:
+            stated.verify(public_bytes(config.signing_key()))
+            assert stated.certificates == there
+    assert any(certifies(one, shown.chain) for one in there), "nobody is cut off"
+    return there
+
+
+def in_force(folder: Path) -> x509.Certificate:
+    return ShownCertificate.read(CoordinatorConfig.load(folder)).chain[0]
+
+
+def code_of(action: object) -> str:
+    with pytest.raises(FedsegError) as caught:
+        action()  # type: ignore[operator]
+    assert caught.value.remedy
+    return caught.value.code
+
+
+def test_the_next_one_waits_and_takes_the_place_of_the_one_in_force(folder: Path) -> None:
+    before, authorities, made = in_force(folder), trusted(folder), certificate()
+    first = renewed(folder, made)
+    assert in_force(folder) == before
+    assert trusted(folder) == (*authorities, made.authority)
+    again = certificate()
+    second = renewed(folder, again)
+    assert second.number > first.number
+    assert trusted(folder) == (*authorities, again.authority), "what waited before is forgotten"
+    switched(folder)
+    assert in_force(folder) == again.certificate
+    assert trusted(folder) == (again.authority,)
+    assert not (folder / NEXT_FILE).exists() and not (folder / SWITCHING_FILE).exists()
+    assert (folder / CERTIFICATE_KEY_FILE).stat().st_mode & 0o777 == 0o600
+    with opened(folder) as (config, store):
+        assert waits_words(config, store) == ""
+    assert code_of(lambda: switched(folder)) == "E-SWITCH-NOTHING"
+
+
+@pytest.mark.usefixtures("opened_once")
+def test_renewing_that_is_killed_is_ended_by_whoever_serves(folder: Path) -> None:
+    before, authorities, made = in_force(folder), trusted(folder), certificate()
+    waited = 0
+    for _ in killed_before_every_call(lambda: renewed(folder, made)):
+        assert in_force(folder) == before
+        assert authorities[0] in read_authorities((folder / AUTHORITY_FILE).read_bytes())
+        there = (folder / NEXT_FILE).exists()
+        with opened(folder) as (config, store):
+            renewing.settled(config, store)  # as `serve` does
+        assert trusted(folder) == ((*authorities, made.authority) if there else authorities)
+        assert there or not waited, "what waits does not vanish"
+        waited += there
+    assert waited
+    assert trusted(folder) == (*authorities, made.authority)
+
+
+@pytest.mark.usefixtures("opened_once")
+def test_a_switch_that_is_killed_is_ended_by_whoever_serves(folder: Path, tmp_path: Path) -> None:
+    before, made = in_force(folder), certificate()
+    renewed(folder, made)
+    shutil.copytree(folder, tmp_path / "waits")
+    decisions = []
+    for _ in killed_before_every_call(lambda: switched(folder)):
+        decisions.append(not (folder / NEXT_FILE).exists())
+        with opened(folder) as (config, store):
+            renewing.settled(config, store)
+        assert in_force(folder) == (made.certificate if decisions[-1] else before)
+        authorities = trusted(folder)
+        assert authorities[-1] == made.authority and len(authorities) == 2 - decisions[-1]
+        if decisions[-1]:
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "waits", folder)
+    assert decisions == sorted(decisions), "whatever comes after the decision is ended"
+    assert sum(decisions) > 5 and not decisions[0]
+    assert in_force(folder) == made.certificate and trusted(folder) == (made.authority,)
+
+
+def test_a_switch_that_is_killed_is_ended_by_calling_it_again(folder: Path) -> None:
+    made = certificate()
+    renewed(folder, made)
+    (folder / NEXT_FILE).rename(folder / SWITCHING_FILE)
+    (folder / CERTIFICATE_KEY_FILE).write_bytes(made.key)
+    switched(folder)
+    assert in_force(folder) == made.certificate and trusted(folder) == (made.authority,)
+
+
+def test_after_the_signing_key_is_replaced_it_is_stated_under_the_new_one(folder: Path) -> None:
+    made = certificate()
+    before = renewed(folder, made)
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+        after = StatedAuthorities(store).newest()
+    assert after is not None and after.number > before.number
+    switched(folder)
+    rotate(CoordinatorConfig.load(folder), now=NOW)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+    assert trusted(folder) == (made.authority,)
+
+
+def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(
+    shell: Shell, folder: Path
+) -> None:
+    with opened(folder) as (_, store):
+        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
+    ours = operator(shell)
+    data = ours.json("certificate", "renew", "--dir", folder)
+    assert (data["by_hand"], data["not_taken"]) == (["north"], [])
+    refused = ours.refused("certificate", "switch", "--dir", folder, status=3)
+    assert refused["code"] == "E-SWITCH-WAITS" and "north" in refused["message"]
+    assert AUTHORITY_FILE in refused["remedy"]
+    with opened(folder) as (config, store):
+        assert "not taken yet by north" in waits_words(config, store), "as the console says"
+        assert "Not known of north" in " ".join(map(str, certificate_shown(config, store).parts))
+    said = ours("certificate", "switch", "--without-waiting", "--dir", folder).out
+    assert f"Give north {folder / AUTHORITY_FILE} by hand" in " ".join(said.split())
+
+
+def test_a_certificate_of_ones_own_has_its_authorities_stated(shell: Shell, folder: Path) -> None:
+    own = make_server_certificate(
+        folder / "own", name="own", hosts=["127.0.0.1"], now=NOW, lifetime_days=30
+    )
+    settings, ours = folder / "coordinator.toml", operator(shell)
+    text = settings.read_text()
+    for old, new in (("coordinator.crt", "own.crt"), ("coordinator.key", "own.key"),
+                     ("coordinator-ca.crt", "own-ca.crt")):  # fmt: skip
+        text = text.replace(f'"tls/{old}"', f'"own/{new}"')
+    settings.write_text(text)
+    before, other = own.authority.read_bytes(), folder / "next-ca.crt"
+    other.write_bytes(pem(certificate("next").authority))
+    at = ("--dir", folder)
+    refused = ours.refused("certificate", "trust", other, *at, status=2)
+    assert refused["code"] == "E-AUTHORITIES" and "cut off" in refused["message"]
+    assert ours.refused("certificate", "trust", own.certificate, *at, status=2)
+    data = ours.json("certificate", "trust", own.authority, other, *at)
+    shown = ours.json("certificate", "show", *at)
+    assert shown["authorities"]["number"] == data["number"]
+    assert len(shown["authorities"]["certificates"]) == 2
+    assert own.authority.read_bytes() == before, "the operator's files are left alone"
+    over = new_certificate(
+        name="over", hosts=["127.0.0.1"], now=NOW - timedelta(days=9), lifetime_days=1
+    )
+    other.write_bytes(pem(over.authority))
+    refused = ours.refused("certificate", "trust", own.authority, other, *at, status=2)
+    assert "has ended" in refused["message"]
+    with opened(folder) as (config, store):
+        assert not renewing.made_here(config) and renewing.waiting(config) is None
+        assert code_of(lambda: renewing.renew(config, store, certificate(), now=NOW)) == "E-CONFIG"
+
+
+def test_while_one_waits_no_other_authorities_are_stated(shell: Shell, folder: Path) -> None:
+    renewed(folder, certificate())
+    refused = operator(shell).refused(
+        "certificate", "trust", folder / AUTHORITY_FILE, "--dir", folder, status=2
+    )
+    assert refused["code"] == "E-SWITCH-WAITS"
+
+
+def test_an_authority_that_has_ended_is_not_stated_beside_the_next(folder: Path) -> None:
+    made_before = new_certificate(
+        name="coordinator", hosts=["127.0.0.1"], now=NOW - timedelta(days=9), lifetime_days=1
+    )
+    (folder / AUTHORITY_FILE).write_bytes(pem(made_before.authority))
+    (folder / CERTIFICATE_FILE).write_bytes(pem(made_before.certificate))
+    (folder / CERTIFICATE_KEY_FILE).write_bytes(made_before.key)
+    made = certificate()
+    assert renewed(folder, made).certificates == (made.authority,)
+
+
+def test_a_backup_has_the_one_that_waits(folder: Path, tmp_path: Path) -> None:
+    made = certificate()
+    renewed(folder, made)
+    (folder / NEXT_FILE).rename(folder / SWITCHING_FILE)
+    backup.back_up(CoordinatorConfig.load(folder), tmp_path / "a.tar", now=NOW, version="1")
+    assert in_force(folder) == made.certificate, "what was begun is ended first"
+    again = certificate()
+    renewed(folder, again)
+    config = CoordinatorConfig.load(folder)
+    backup.back_up(config, tmp_path / "b.tar", now=NOW, version="1")
+    passphrase = (folder / "keys" / "passphrase").read_bytes()
+    other = tmp_path / "other"
+    backup.restore(tmp_path / "b.tar", other, elsewhere=True)
+    (other / "keys" / "passphrase").write_bytes(passphrase)
+    (other / "keys" / "passphrase").chmod(0o600)
+    assert trusted(other) == (made.authority, again.authority)
+    switched(other)
+    assert in_force(other) == again.certificate
+
+
+def test_the_number_grows_though_the_clock_goes_back(folder: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    with opened(folder) as (_, store):
+        stated, one = StatedAuthorities(store), certificate().authority
+        first = stated.state([one], key, now=NOW)
+        assert first.number == NOW.timestamp() * 1_000
+        assert stated.state([one], key, now=NOW).number == first.number + 1
+        assert stated.state([one], key, now=NOW - timedelta(days=9)).number == first.number + 2
+        assert stated.state([one], key, now=NOW + timedelta(days=9)).number > first.number + 3
+
+
+# --- while the coordinator serves ----------------------------------------------------------------
+
+
+@pytest.fixture
+def gateway(folder: Path) -> Iterator[Gateway]:
+    config = CoordinatorConfig.load(folder)
+    found = Gateway(
+        GatewayConfig(certificate=config.certificate, key=config.key, upstream=folder / "nobody"),
+        is_admitted=lambda _: True,
+    )
+    found.start()
+    yield found
+    found.stop()
+
+
+def shown_by(gateway: Gateway) -> x509.Certificate:
+    return shown_at(gateway.address)
+
+
+def shown_at(address: str) -> x509.Certificate:
+    host, port = address.split(":")
+    text = ssl.get_server_certificate((host, int(port)))
+    return x509.load_pem_x509_certificate(text.encode("ascii"))
+
+
+def test_a_serving_port_shows_the_certificate_that_is_in_force(
+    folder: Path, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, made = shown_by(gateway), certificate()
+    with opened(folder) as (config, store):
+        store.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
+        followed = FollowedCertificate(config, store)
+        followed.look([gateway.renew])
+        renewed(folder, made)
+        followed.look([gateway.renew])
+        assert shown_by(gateway) == before, "it waits"
+        (folder / NEXT_FILE).rename(folder / SWITCHING_FILE)
+        config.key.write_bytes(made.key)  # switched off after one file of two
+        for _ in range(3):
+            followed.look([gateway.renew])
+        assert shown_by(gateway) == before
+        assert caplog.text.count("is shown still") == 1
+        number = Announcements(store).last()
+        switched(folder, without_waiting=True)
+        assert Announcements(store).last() > number
+        number = Announcements(store).last()
+        followed.look([gateway.renew])
+        assert shown_by(gateway) == made.certificate
+        (line,) = Announcements(store).after(number, "north")
+        assert line.kind == AUTHORITIES, "nodes ask again, as it is told from now on"
+        assert "cut off" not in caplog.text
+        followed.look([gateway.renew])
+        assert Announcements(store).last() == line.number
+        other = certificate("other")
+        config.certificate.write_bytes(pem(other.certificate))
+        config.key.write_bytes(other.key)
+        followed.look([gateway.renew])
+        assert shown_by(gateway) == other.certificate
+        assert "cut off" in caplog.text
+
+
+class NoSuperLink(FakeSuperLink):
+    """Carries nothing."""
+
+    def __init__(self, config: SuperLinkConfig) -> None:
+        super().__init__()
+        self.socket = config.directory / "nobody"
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return True
+
+
+def test_whoever_serves_ends_what_was_begun_and_shows_what_is_switched_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "SuperLink", NoSuperLink)
+    made, stop, ports = certificate(), threading.Event(), queue.Queue[tuple[str, str]]()
+    renewed(folder, made)
+    (folder / NEXT_FILE).rename(folder / SWITCHING_FILE)
+    (folder / CERTIFICATE_KEY_FILE).write_bytes(made.key)
+    service = CoordinatorService(
+        config=CoordinatorConfig.load(folder), announce=lambda *both: ports.put(both)
+    )
+    serves = threading.Thread(target=service.serve, args=(stop,))
+    serves.start()
+    try:
+        both = ports.get(timeout=PATIENCE_S)
+        assert [shown_at(address) for address in both] == [made.certificate] * 2
+        assert trusted(folder) == (made.authority,)
+        again = certificate()
+        renewed(folder, again)
+        assert [shown_at(address) for address in both] == [made.certificate] * 2
+        switched(folder)
+        wait_for(
+            lambda: [shown_at(address) for address in both] == [again.certificate] * 2,
+            timeout_s=PATIENCE_S,
+            what="the new certificate",
+        )
+    finally:
+        stop.set()
+        serves.join(PATIENCE_S)
