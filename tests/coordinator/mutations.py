@@ -790,8 +790,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "coordinator/cli/certificate.py",
-        '    with noted(config, "certificate renew", ", ".join(hosts)):\n',
-        "    if True:\n",
+        '        noted(config, "certificate renew", ", ".join(hosts)),\n',
+        "",
         "test_noted_commands.py::test_invitations_certificates_and_copies_of_the_state_are_noted",
     ),
     (

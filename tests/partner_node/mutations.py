@@ -872,8 +872,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # whose consent counts is what the configuration says now
     (
         HOME,
-        "self.config.keys.store, self.config.file)",
-        "self.config.keys.store)",
+        "            self.config.file,\n",
+        "",
         "test_node_cli.py::"
         "test_a_node_that_serves_takes_up_its_configuration_with_the_next_message",
     ),
