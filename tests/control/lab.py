@@ -39,10 +39,11 @@ from protocol.signed_agreement import SignedAgreement
 from protocol.signing import key_id, public_bytes
 from simulations.agreement import changed
 from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
+from tests.end_to_end.transport_support import free_port
 from tests.store_servers import KINDS, Server
 
 #: The port for runs, which nobody opens here.
-RUNS_PORT = 9_443
+RUNS_PORT = free_port()
 #: How often a stream says that nothing happened.
 NOTHING_EVERY_S = 0.3
 

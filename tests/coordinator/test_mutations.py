@@ -1,6 +1,6 @@
 """A test that stays green when its guard is removed is no test.
 
-Every guard is removed once in ``make test-long``, a third of them in ``make test``.
+Every guard is removed once in ``make test-long``, a tenth of them in ``make test``.
 """
 
 from __future__ import annotations

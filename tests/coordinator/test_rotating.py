@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -36,6 +36,7 @@ from tests.agreed_terms import agreed_feature, agreed_party, agreed_values
 from tests.control.commands import operator
 from tests.partner_node.nodes import shell
 from tests.shell import Shell
+from tests.switching_off import SwitchedOffError, is_switched_off, switched_off_at
 
 __all__ = ["shell"]
 
@@ -44,8 +45,10 @@ AT = "2026-03-01T09:00:00Z"
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([i + 1]) * 32) for i in range(3)]
 
 
-class SwitchedOffError(Exception):
-    """The machine was switched off."""
+#: What changes files while the passphrase is replaced.
+PASSPHRASE_STEPS = tuple(
+    (changing, name) for name in ("write_file", "replace_private_file", "remove_private_file")
+)
 
 
 @pytest.fixture
@@ -113,27 +116,19 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
 
 @pytest.mark.parametrize("step", range(8))
 def test_switched_off_at_any_step_one_key_is_in_force_and_what_was_begun_is_ended(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    folder: Path, step: int
 ) -> None:
-    agreed, old, steps = published(folder), own_key(folder), iter(range(9))
+    agreed, old = published(folder), own_key(folder)
     names = (
         "create_key", "write_private_file", "replace_private_file", "keep_hand_over",
         "remove_private_file",
     )  # fmt: skip
 
-    def counted(real: Any) -> Any:
-        def call(*words: object, **more: object) -> object:
-            if next(steps) == step:
-                raise SwitchedOffError
-            return real(*words, **more)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in names:
-            patch.setattr(rotating, name, counted(getattr(rotating, name)))
-        with pytest.raises(SwitchedOffError):
-            rotate(CoordinatorConfig.load(folder), now=NOW)
+    with (
+        pytest.raises(SwitchedOffError),
+        switched_off_at(step, *((rotating, name) for name in names)),
+    ):
+        rotate(CoordinatorConfig.load(folder), now=NOW)
     config = CoordinatorConfig.load(folder)
     assert (own_key(folder) == old) == (step < 5)
     store = config.open_store()
@@ -427,25 +422,13 @@ def test_every_key_opens_with_the_new_passphrase_alone(shell: Shell, folder: Pat
 
 @pytest.mark.parametrize("step", range(5))
 def test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    folder: Path, step: int
 ) -> None:
     config = CoordinatorConfig.load(folder)
     NodesAuthority.of(folder, config.passphrase(), now=NOW)
-    before, steps = own_key(folder), iter(range(9))
-
-    def counted(real: Any) -> Any:
-        def call(*words: object, **more: object) -> object:
-            if next(steps) == step:
-                raise SwitchedOffError
-            return real(*words, **more)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in ("write_file", "replace_private_file", "remove_private_file"):
-            patch.setattr(changing, name, counted(getattr(changing, name)))
-        with pytest.raises(SwitchedOffError):
-            change_passphrase(config, None)
+    before = own_key(folder)
+    with pytest.raises(SwitchedOffError), switched_off_at(step, *PASSPHRASE_STEPS):
+        change_passphrase(config, None)
     assert own_key(folder) == before
     opened_with(config.passphrases(), lambda p: NodesAuthority.load(folder, p))
     change_passphrase(config, None)
@@ -455,38 +438,20 @@ def test_switched_off_at_any_step_every_key_opens_and_the_same_command_goes_on(
 
 
 def test_killed_twice_with_two_passphrases_every_key_opens_with_one_that_is_kept(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
 ) -> None:
     config = CoordinatorConfig.load(folder)
     NodesAuthority.of(folder, config.passphrase(), now=NOW)
     before = own_key(folder)
 
-    def switched_off_at(step: int, new: bytes | None) -> bool:
-        """Whether the change has so many steps."""
-        steps = iter(range(99))
-
-        def counted(real: Any) -> Any:
-            def call(*words: object, **more: object) -> object:
-                if next(steps) == step:
-                    raise SwitchedOffError
-                return real(*words, **more)
-
-            return call
-
-        with monkeypatch.context() as patch:
-            for name in ("write_file", "replace_private_file", "remove_private_file"):
-                patch.setattr(changing, name, counted(getattr(changing, name)))
-            try:
-                change_passphrase(config, new)
-            except SwitchedOffError:
-                return True
-        return False
+    def is_off_at(step: int, new: bytes) -> bool:
+        return is_switched_off(partial(change_passphrase, config, new), step, *PASSPHRASE_STEPS)
 
     longest = 0
     for first in (2, 3):  # one key has the new passphrase; all have it, and no file
         for second in range(99):
-            assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
-            off = switched_off_at(second, b"second passphrase %d.%d" % (first, second))
+            assert is_off_at(first, b"first passphrase %d.%d" % (first, second))
+            off = is_off_at(second, b"second passphrase %d.%d" % (first, second))
             assert own_key(folder) == before, (first, second)
             opened_with(config.passphrases(), lambda p: NodesAuthority.load(folder, p))
             change_passphrase(config, None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from protocol.errors import FedsegError
 from tests.end_to_end.deployment import cheap_key_stores
 from tests.partner_node.nodes import node, shell
 from tests.shell import Shell
+from tests.switching_off import SwitchedOffError, is_switched_off, switched_off_at
 
 __all__ = ["node", "shell"]
 
@@ -31,8 +31,8 @@ def cheap() -> Iterator[None]:
         yield
 
 
-class SwitchedOffError(Exception):
-    """The machine was switched off."""
+#: What changes files while the passphrase is replaced.
+STEPS = ((changing, "write_file"), (Keystore, "save"), (changing, "remove_private_file"))
 
 
 def key(directory: Path) -> bytes:
@@ -112,24 +112,11 @@ def test_a_passphrase_that_is_too_short_is_refused(
 
 @pytest.mark.parametrize("step", range(4))
 def test_switched_off_at_any_step_the_node_opens_and_the_same_command_goes_on(
-    node: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    node: Path, step: int
 ) -> None:
-    before, steps = key(node), iter(range(4))
-
-    def counted(real: object) -> object:
-        def call(*words: object, **more: object) -> object:
-            if next(steps) == step:
-                raise SwitchedOffError
-            return real(*words, **more)  # type: ignore[operator]
-
-        return call
-
-    with monkeypatch.context() as patch:
-        patch.setattr(changing, "write_file", counted(changing.write_file))
-        patch.setattr(Keystore, "save", counted(Keystore.save))
-        patch.setattr(changing, "remove_private_file", counted(changing.remove_private_file))
-        with pytest.raises(SwitchedOffError):
-            change_passphrase(NodeHome.load(node), NEW)
+    before = key(node)
+    with pytest.raises(SwitchedOffError), switched_off_at(step, *STEPS):
+        change_passphrase(NodeHome.load(node), NEW)
     assert key(node) == before
     change_passphrase(NodeHome.load(node), NEW)
     file = node / "keys" / "passphrase"
@@ -138,38 +125,19 @@ def test_switched_off_at_any_step_the_node_opens_and_the_same_command_goes_on(
 
 
 def test_killed_twice_with_two_passphrases_the_node_opens_with_one_that_is_kept(
-    node: Path, monkeypatch: pytest.MonkeyPatch
+    node: Path,
 ) -> None:
     before, file = key(node), node / "keys" / "passphrase"
 
-    def switched_off_at(step: int, new: bytes) -> bool:
-        """Whether the change has so many steps."""
-        steps = iter(range(99))
-
-        def counted(real: Any) -> Any:
-            def call(*words: object, **more: object) -> object:
-                if next(steps) == step:
-                    raise SwitchedOffError
-                return real(*words, **more)
-
-            return call
-
-        with monkeypatch.context() as patch:
-            patch.setattr(changing, "write_file", counted(changing.write_file))
-            patch.setattr(Keystore, "save", counted(Keystore.save))
-            patch.setattr(changing, "remove_private_file", counted(changing.remove_private_file))
-            try:
-                change_passphrase(NodeHome.load(node), new)
-            except SwitchedOffError:
-                return True
-        return False
+    def is_off_at(step: int, new: bytes) -> bool:
+        return is_switched_off(lambda: change_passphrase(NodeHome.load(node), new), step, *STEPS)
 
     longest = 0
     for first in (1, 2):  # the new passphrase is only beside the file, then the keys have it
         for second in range(99):
-            assert switched_off_at(first, b"first passphrase %d.%d" % (first, second))
+            assert is_off_at(first, b"first passphrase %d.%d" % (first, second))
             last = b"second passphrase %d.%d" % (first, second)
-            off = switched_off_at(second, last)
+            off = is_off_at(second, last)
             assert key(node) == before, (first, second)
             change_passphrase(NodeHome.load(node), last)
             assert file.read_bytes() == last + b"\n" and not next_of(file).exists()

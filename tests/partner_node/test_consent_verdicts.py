@@ -23,6 +23,7 @@ from partner_node.consent.verdicts import (
     judge_consents,
     judge_objections,
 )
+from tests import effort
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 PURPOSE = "fedseg:CustomerSegmentation"
@@ -475,7 +476,7 @@ rows_of_tables = st.tuples(
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=effort.count(200, 800), deadline=None)
 @given(rows=st.lists(rows_of_tables, max_size=9))
 def test_the_query_says_the_same_as_rules_applied_one_by_one(
     connection: duckdb.DuckDBPyConnection, rows: list[Row]
@@ -484,7 +485,7 @@ def test_the_query_says_the_same_as_rules_applied_one_by_one(
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=effort.count(80, 400), deadline=None)
 @given(rows=st.lists(rows_of_tables, min_size=1, max_size=6), text=st.text(max_size=8))
 def test_an_event_that_makes_no_sense_never_lets_anybody_in(
     connection: duckdb.DuckDBPyConnection, rows: list[Row], text: str

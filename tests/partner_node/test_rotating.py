@@ -39,6 +39,7 @@ from tests.partner_node.nodes import (
     successor,
 )
 from tests.shell import Shell
+from tests.switching_off import SwitchedOffError
 
 __all__ = ["installed", "node", "shell"]
 
@@ -50,10 +51,6 @@ NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 def cheap() -> Iterator[None]:
     with cheap_key_stores():
         yield
-
-
-class SwitchedOffError(Exception):
-    """The machine was switched off."""
 
 
 def own_key(directory: Path) -> bytes:

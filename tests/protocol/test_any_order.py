@@ -23,6 +23,7 @@ from protocol.clustering.plan import plan_seed, start_plan
 from protocol.coordinator_round import Phase as phases
 from protocol.errors import FedsegError
 from protocol.messages import Announce, Payload, open_request, sign_request
+from tests import effort
 
 PARTNERS = st.integers(0, 8)
 
@@ -219,5 +220,5 @@ class AnyOrder(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_masks_and_totals_stay_right_in_any_order(lab: ModuleType) -> None:
     assert lab.Federation
-    options = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    options = settings(max_examples=effort.count(15, 60), stateful_step_count=30, deadline=None)
     run_state_machine_as_test(AnyOrder, settings=options)

@@ -26,6 +26,7 @@ from protocol.release.document import (
     typical_ranges,
 )
 from simulations.federation import FeatureTerms, Federation
+from tests import effort
 
 pytestmark = pytest.mark.slow
 
@@ -283,7 +284,7 @@ def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
 def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
     """Also when one partner adds none: the others' shares are wide enough."""
     ratios = []
-    for seed in range(30):
+    for seed in range(effort.count(15, 60)):
         fed = federation(3, seed=seed, privacy=privacy(0.5))
         run = fed.run()
         noise = run.clustering.noise
