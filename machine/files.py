@@ -148,6 +148,35 @@ def new_for_owner(path: Path) -> int:
     return made
 
 
+def make_folder_for_owner(folder: Path) -> None:
+    """Make a folder where it is missing, closed to other accounts, in one that may be missing too.
+
+    Where root makes it, it belongs to whoever has the folder above it, as `new_for_owner`.
+
+    Raises:
+        OSError: It cannot be made, or something else is there.
+    """
+    if folder.is_dir():
+        return
+    make_folder_for_owner(folder.parent)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    above = os.open(os.path.realpath(folder.parent), flags)
+    try:
+        os.mkdir(folder.name, 0o700, dir_fd=above)
+        if os.geteuid() == 0:
+            made = os.open(folder.name, flags, dir_fd=above)
+            try:
+                owner = os.fstat(above)
+                os.fchown(made, owner.st_uid, owner.st_gid)
+            finally:
+                os.close(made)
+    except FileExistsError:
+        if not folder.is_dir():  # else another process made it meanwhile
+            raise
+    finally:
+        os.close(above)
+
+
 def make_folder_of(path: Path) -> None:
     """Create the folder of a file where it is missing, closed to other accounts.
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from machine.files import make_folder_for_owner
 from machine.locks import held
 from partner_node.agreement_files import read_agreement
 from partner_node.config.node_config import NodeConfig
@@ -239,7 +240,7 @@ class NodeHome:
     def _accounts(self, seal: Seal) -> Accounts:
         from machine.accounts.accounts import Accounts
 
-        self.accounts_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder_for_owner(self.accounts_file.parent)
         return Accounts(self.accounts_file, seal)
 
     @property
@@ -447,7 +448,7 @@ class NodeHome:
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Lock the folder while the node serves; raises UsageError if another process holds it."""
-        self.config.node.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder_for_owner(self.config.node.state)
         with held(self.serve_lock, wait_s=_LOOKED_AT_S) as ours:
             if not ours:
                 raise UsageError(

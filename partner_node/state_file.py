@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.database import LostDatabaseError
+from machine.files import make_folder_for_owner
 from machine.private_files import write_private_file
 from machine.text import shown
 from partner_node.keystore import Keystore
@@ -40,7 +41,7 @@ def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Pat
     mark = keys_folder / MARK
     marked = mark.exists()
     if not marked:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder_for_owner(path.parent)
     try:
         store = NodeStore(path, keystore, folder=folder, made_before=marked)
     except LostDatabaseError as error:

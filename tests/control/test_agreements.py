@@ -372,9 +372,9 @@ def test_another_agreement_that_is_told_of_as_the_next_version_is_not_taken_up(
     signing: Signing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = in_force(signing)
-    signing.propose_next(id="another-purpose")
+    signing.propose_next(id="another-purpose", version=2, supersedes=first.hash.hex())
     signing.agree()
-    fetched = listed_as(signing, monkeypatch, "another-purpose", id=first.id, version=2)
+    fetched = listed_as(signing, monkeypatch, "another-purpose", id=first.id)
     assert code_of(signing.take_up) == "E-AGR-OTHER"
     assert signing.home.signed_agreement().agreement.hash == first.hash
     assert len(fetched) == 1

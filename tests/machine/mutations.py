@@ -40,8 +40,14 @@ OIDC = "machine/web/oidc/"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     (
         FILES,
-        "            if os.geteuid() == 0:\n",
-        "            if False:\n",
+        "        if os.geteuid() == 0:\n            made =",
+        "        if False:\n            made =",
+        "test_files.py::test_a_folder_that_root_makes_belongs_to_whoever_has_the_one_above",
+    ),
+    (
+        FILES,
+        "            if os.geteuid() == 0:\n                owner",
+        "            if False:\n                owner",
         "test_database.py::test_what_root_makes_belongs_to_whoever_has_the_folder",
     ),
     (
@@ -55,6 +61,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "os.open(path.name, flags, 0o600, dir_fd=folder)",
         "os.open(path, flags, 0o600)",
         "test_files.py::test_a_folder_that_is_put_in_the_place_of_another_gets_no_file_of_it",
+    ),
+    (
+        FILES,
+        "                os.fchown(made, owner.st_uid, owner.st_gid)\n            finally:",
+        "                pass\n            finally:",
+        "test_files.py::test_a_folder_that_root_makes_belongs_to_whoever_has_the_one_above",
     ),
     (
         LOCKS,

@@ -17,6 +17,7 @@ from machine import files, private_files
 from machine.files import (
     check_writable,
     create_file,
+    make_folder_for_owner,
     new_for_owner,
     open_regular,
     replacing,
@@ -343,3 +344,25 @@ def test_whoever_calls_a_command_for_a_service_is_told_to_do_so_as_its_account(
     assert f"belongs to user {owner}" in caught.value.message
     assert caught.value.remedy.removeprefix("run the command as whose it is: ").startswith(told)
     assert caught.value.remedy.count("chown") == told.count("chown")
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_a_folder_that_root_makes_belongs_to_whoever_has_the_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+) -> None:
+    given: list[tuple[str, int, int]] = []
+
+    def noted(file: int, user: int, group: int) -> None:
+        given.append((str(Path(f"/proc/self/fd/{file}").readlink()), user, group))
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1_000)
+    monkeypatch.setattr(os, "fchown", noted)
+    for _ in range(2):
+        make_folder_for_owner(tmp_path / "a" / "b")
+    whose = tmp_path.stat()
+    made = [(str(tmp_path / name), whose.st_uid, whose.st_gid) for name in ("a", "a/b")]
+    assert given == (made if root else []), "what is there stays whose it is"
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    (tmp_path / "c").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        make_folder_for_owner(tmp_path / "c")

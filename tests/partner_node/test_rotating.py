@@ -383,13 +383,14 @@ def test_the_old_key_of_a_coordinator_stops_no_run(installed: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_root_in_a_services_folder_is_refused_and_leaves_nothing_of_its_own_there(
-    shell: Shell, installed: Path
+    shell: Shell, node: Path
 ) -> None:
-    for path in (installed, *installed.rglob("*")):
+    """Also in one that was made just now, and has no state yet."""
+    for path in (node, *node.rglob("*")):
         os.chown(path, 12_345, 12_345)
     for words in (("key", "rotate"), ("key", "passphrase"), ("state", "backup", "x.tar")):
-        error = shell.refused(*words, "--dir", installed, status=3)
+        error = shell.refused(*words, "--dir", node, status=3)
         assert (error["code"], "sudo -u '#12345'" in error["remedy"]) == ("E-KEY-MODE", True)
         assert "chown" not in error["remedy"]
-    owners = {path.stat().st_uid for path in installed.rglob("*")}
+    owners = {path.stat().st_uid for path in node.rglob("*")}
     assert owners == {12_345}
