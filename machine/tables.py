@@ -5,7 +5,7 @@ Every table that is printed is one of these; nothing else imports `rich.table`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from rich import table as drawn
@@ -23,7 +23,8 @@ class Table(drawn.Table):
     def add_column(self, header: Any = "", *others: Any, **how: Any) -> None:
         """As `rich.table.Table.add_column`, folding unless told otherwise."""
         if isinstance(header, str) and not {"width", "min_width", "max_width"} & how.keys():
-            how["min_width"] = max(map(cell_len, header.split()), default=1)
+            parts = header.splitlines() if how.get("no_wrap") else header.split()
+            how["min_width"] = max(map(cell_len, parts), default=1)
         super().add_column(header, *others, **({"overflow": "fold"} | how))
 
     def add_row(self, *cells: Any, **how: Any) -> None:
@@ -35,14 +36,27 @@ class Table(drawn.Table):
                 column.min_width = max(column.min_width or 1, widest)
 
 
-def folding_table(*headers: str, title: str) -> Table:
-    """A table with these headers."""
-    return Table(*headers, title=title)
+def folding_table(*headers: str, title: str, whole: Collection[str] = ()) -> Table:
+    """A table with these headers.
+
+    Args:
+        whole: Headers of columns whose cells stay on one line: what is read aloud, or copied.
+    """
+    table = Table(title=title)
+    for header in headers:
+        table.add_column(header, no_wrap=header in whole)
+    return table
 
 
-def filled_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A folding table with its rows."""
-    table = folding_table(*headers, title=title)
+def filled_table(
+    title: str,
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    whole: Collection[str] = (),
+) -> Table:
+    """A folding table with its rows; `whole` as for `folding_table`."""
+    table = folding_table(*headers, title=title, whole=whole)
     for row in rows:
         table.add_row(*row)
     return table

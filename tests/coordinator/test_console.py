@@ -21,6 +21,7 @@ from coordinator.runs.life import serve_lock
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.diligence import Diligence
 from coordinator.store.hand_overs import KeptHandOvers
+from coordinator.store.records import RunRow
 from machine.accounts.roles import Role
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import time_text
@@ -90,6 +91,21 @@ def test_a_run_that_goes_on_says_who_is_missing_since_when_and_what_comes_next(
     with serve_lock(world.directory):
         assert "no process serves" not in oscar.get(f"/runs/{world.running}").text
     assert 'hx-trigger="every 5s"' in oscar.get("/runs").text
+
+
+def test_all_runs_are_read_once_for_their_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many agreements there are, as it renews itself every few seconds."""
+    read, real = [], CoordinatorStore.runs
+
+    def counted(store: CoordinatorStore) -> list[RunRow]:
+        read.append(store)
+        return real(store)
+
+    monkeypatch.setattr(CoordinatorStore, "runs", counted)
+    assert world.finished in person(world.site, Role.OPERATOR).get("/runs").text
+    assert len(read) == 1
 
 
 def test_a_run_that_failed_says_why_and_the_way_out_and_renews_itself_no_more(
