@@ -25,7 +25,8 @@ def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
     """Refuse a draft without a party; raises UsageError, which names who waits."""
     waiting = _waiting(config)
     raise UsageError(
-        "no partner that joined is admitted" + (f"; {_words(waiting)}" if waiting else ""),
+        "no partner that joined is admitted"
+        + (f"; joined, but not admitted yet: {', '.join(waiting)}" if waiting else ""),
         remedy=f"{_ADMIT}, then draft again" if waiting else "fedseg-coordinator partner invite",
     )
 
@@ -34,14 +35,11 @@ def warn_of_waiting(config: CoordinatorConfig) -> list[str]:
     """Name, and return, the partners that joined and are in no draft, as nobody admitted them."""
     waiting = _waiting(config)
     if waiting:
-        output.warn([f"{_words(waiting)}, so it is in no draft yet: {_ADMIT}"])
+        names = ", ".join(waiting)
+        output.warn([f"joined, but not admitted yet, and so in no draft: {names}; {_ADMIT}"])
     return waiting
 
 
 def _waiting(config: CoordinatorConfig) -> list[str]:
     with closing(config.open_store()) as store:
         return waiting_partners(store)
-
-
-def _words(waiting: list[str]) -> str:
-    return f"{', '.join(waiting)} joined and is not admitted"

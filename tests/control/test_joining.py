@@ -263,7 +263,9 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
     text = (tmp_path / "a.yaml").read_text()
     assert "id: drafted" in text
     assert "id: waits" not in text
-    assert "waits joined and is not admitted" in done.err
+    warned = done.err.partition("not admitted yet, and so in no draft: ")[2]
+    assert "waits" in warned
+    assert "drafted" not in warned
     assert "agreement propose" in done.out
 
 
