@@ -42,6 +42,12 @@ def answers(signing: Signing) -> list[str]:
     return [a["answer"] for one in found for a in one["answers"] if a["partner"] == own]
 
 
+def signed_acts(signing: Signing) -> list[dict[str, str]]:
+    """What the log of people says of signing."""
+    acts = signing.shell.json("user", "log", "--dir", signing.home.directory)["acts"]
+    return [act for act in acts if act["act"] == "agreement sign"]
+
+
 def test_a_data_protection_officer_reads_and_signs(signing: Signing, site: Site) -> None:
     dora = person(site, Role.DATA_PROTECTION_OFFICER, "dora")
     page = dora.get("/proposals")
@@ -60,7 +66,7 @@ def test_a_data_protection_officer_reads_and_signs(signing: Signing, site: Site)
     own = signing.home.config.node.partner
     again = signing.call("show", "--proposed", signing.digits)["signatures"]
     assert [one["signed_by"] for one in again if one["party"] == own] == ["dora"]
-    acts = signing.shell.json("user", "log", "--dir", signing.home.directory)["acts"]
+    acts = signed_acts(signing)
     assert [(a["who"], a["act"], a["about"]) for a in acts] == [
         ("dora", "agreement sign", full[:16])
     ] * 2
@@ -80,7 +86,7 @@ def test_two_people_sign_where_the_agreement_says_so(signing: Signing, site: Sit
     assert (twice.status_code, "E-FOUR-EYES" in twice.text) == (409, True)
     done = anna.send("/proposals/sign", page=path, hash=full)
     assert "by dora, approver" in done.text
-    acts = signing.shell.json("user", "log", "--dir", signing.home.directory)["acts"]
+    acts = signed_acts(signing)
     ended = [a["outcome"] for a in acts if a["outcome"] != "begun"]
     assert ended == ["waits", "E-FOUR-EYES", "done"]
     assert "signed" in answers(signing)

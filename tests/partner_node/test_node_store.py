@@ -332,6 +332,8 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "builds",
         "waiting",
         "confirmations",
+        "refused_hand_overs",
+        "authorities",
     ):
         store.ask(f"DROP TABLE {table}")
     for column in ("data_stamp", "data_changed_at"):
