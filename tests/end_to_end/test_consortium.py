@@ -7,13 +7,17 @@ an HTTP proxy alone, which asks for a password. The commands are those of docs/c
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from coordinator.config import CoordinatorConfig
+from machine.times import stamp
+from partner_node.store.heard import LINK
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S, command
 from tests.end_to_end.consortium import (
@@ -294,13 +298,26 @@ def each_process_once_more(lives: Consortium) -> None:
 The coordinator and each node are ended and started again, by whatever keeps them running.
 """
     )
-    nodes = lives.deployment.nodes
-    times = {name: nodes[name].said().count("link: connected") for name in EVERYBODY}
+    ended = stamp(datetime.now(UTC))
     assert lives.deployment.coordinator.stop() == 0
     lives.deployment.start_coordinator()
-    for name in EVERYBODY:
-        lives.deployment.await_connected(name, times=times[name] + 1)
+    for name in EVERYBODY:  # a log says "connected" once a minute, the state each time
+        wait_for(
+            lambda name=name: connected_since(lives, name) > ended,
+            timeout_s=PATIENCE_S,
+            what=f"the link of {name}",
+        )
         lives.restart(name)
+
+
+def connected_since(lives: Consortium, name: str) -> str:
+    """Since when a node has been connected, as it keeps that; empty while it is not."""
+    file = lives.deployment.folder(name) / "state" / "node.db"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as state:
+        rows = state.execute(
+            "SELECT since FROM heard WHERE channel = ? AND reached", (LINK,)
+        ).fetchall()
+    return str(rows[0][0]) if rows else ""
 
 
 def a_key_is_replaced(lives: Consortium) -> None:

@@ -180,11 +180,11 @@ def test_flowers_control_calls_get_a_404_even_from_an_admitted_node(
     deployed: Deployment, links: list[LinkThread]
 ) -> None:
     fleet = _Fleet(links[0].config, links[0]._stop)
-    with fleet:
+    with fleet, fleet._http.now() as http:
         client = ControlHttpClient(f"https://{deployed.gateway.address}")
         client.close()
-        client._client = fleet._http
-        fleet._http.headers.update(fleet._signed("/v1/control/start-run", b""))
+        client._client = http
+        http.headers.update(fleet._signed("/v1/control/start-run", b""))
         for call, request in (
             (client.StartRun, StartRunRequest()),
             (client.RegisterNode, RegisterNodeRequest(public_key=b"x")),
@@ -199,19 +199,19 @@ def test_flowers_control_calls_get_a_404_even_from_an_admitted_node(
 def test_the_public_port_passes_nothing_but_the_fleet_calls(
     deployed: Deployment, links: list[LinkThread]
 ) -> None:
-    with _Fleet(links[0].config, links[0]._stop) as fleet:
+    with _Fleet(links[0].config, links[0]._stop) as fleet, fleet._http.now() as http:
         for path in ("/", "/health", "/docs", "/openapi.json", "/v1/fleet/get-fab",
                      "/v1/fleet/register-node", "/v1/runtime/acquire-task"):  # fmt: skip
             assert path not in FLEET_PATHS
-            response = fleet._http.post(path, headers=fleet._signed(path, b""))
+            response = http.post(path, headers=fleet._signed(path, b""))
             assert (response.status_code, response.content) == (404, b"")
 
 
 def test_a_body_over_the_limit_does_not_reach_the_superlink(
     deployed: Deployment, links: list[LinkThread]
 ) -> None:
-    with _Fleet(links[0].config, links[0]._stop) as fleet:
-        response = fleet._http.post(
+    with _Fleet(links[0].config, links[0]._stop) as fleet, fleet._http.now() as http:
+        response = http.post(
             "/v1/fleet/push-messages",
             headers=fleet._signed("/v1/fleet/push-messages", b""),
             content=bytes(DEFAULT_MAX_BODY_BYTES + 1),
@@ -232,9 +232,9 @@ def test_a_node_whose_key_is_not_admitted_is_refused(deployed: Deployment) -> No
 def test_somebody_who_knows_an_admitted_public_key_but_not_the_private_one_is_refused(
     deployed: Deployment, links: list[LinkThread], tmp_path: Path
 ) -> None:
-    with _Fleet(links[0].config, links[0]._stop) as fleet:
+    with _Fleet(links[0].config, links[0]._stop) as fleet, fleet._http.now() as http:
         headers = fleet._signed("/v1/fleet/pull-messages", b"") | {"flwr-signature": "AAAA"}
-        response = fleet._http.post("/v1/fleet/pull-messages", headers=headers)
+        response = http.post("/v1/fleet/pull-messages", headers=headers)
         assert response.status_code == 401
 
 
