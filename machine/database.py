@@ -96,6 +96,22 @@ class Database:
         """The database file, or ``:memory:``."""
         return self._path
 
+    def mark(self) -> tuple[int, ...] | None:
+        """Times and sizes of its files, which differ once it was written; None for ``:memory:``.
+
+        Two writings within some milliseconds may leave the same ones.
+        """
+        if self._path == ":memory:":
+            return None
+        found: list[int] = []
+        for name in (self._path, f"{self._path}-wal"):
+            try:
+                stat = Path(name).stat()
+            except FileNotFoundError:  # the log goes when the last one closes the file
+                continue
+            found += (stat.st_mtime_ns, stat.st_size)
+        return tuple(found)
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

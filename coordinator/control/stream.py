@@ -30,6 +30,7 @@ from coordinator.control.callers import Caller
 from coordinator.control.guard import parsed
 from coordinator.control.listening import Listening
 from coordinator.store.coordinator_store import CoordinatorStore
+from coordinator.store.watch import Watch
 from protocol.control.v1.control_pb2 import Announcement, AnnouncementsRequest
 from protocol.errors import StoreError
 
@@ -68,6 +69,7 @@ class Streams:
         *,
         nothing_every_s: float = NOTHING_EVERY_S,
     ) -> None:
+        self._watch = Watch(store)
         self._announcements = Announcements(store)
         self._listening = Listening(store)
         self._executor = executor
@@ -81,15 +83,19 @@ class Streams:
     async def look(self) -> None:
         """Look for new announcements until cancelled."""
         while True:
-            try:
-                number = await self._run(self._announcements.last)
-            except StoreError as error:  # for a moment, as on a full disk
-                logger.warning("control: will look again: %s", error)
-            else:
-                if number != self._number:
-                    self._number = number
-                    await self._wake()
+            if self._watch.may_differ():
+                await self._look()
             await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        try:
+            number = await self._run(self._announcements.last)
+        except StoreError as error:  # for a moment, as on a full disk
+            logger.warning("control: will look again: %s", error)
+            return
+        if number != self._number:
+            self._number = number
+            await self._wake()
 
     async def end(self) -> None:
         """End all streams."""

@@ -27,6 +27,8 @@ from types import FrameType
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_EVERY_S = 0.1
+#: Signals wake the guard, also that of a child's end; it looks so often besides.
+_LOOK_AT_LEAST_EVERY_S = 5.0
 
 
 def _prctl(option: int, value: int) -> None:
@@ -104,6 +106,10 @@ def main(arguments: list[str]) -> int:
         nonlocal asked_to_end
         asked_to_end = True
 
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # so that it is told of
     signal.signal(signal.SIGTERM, ask_to_end)
     signal.signal(signal.SIGINT, ask_to_end)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -117,8 +123,10 @@ def main(arguments: list[str]) -> int:
     sys.stdout.write(f"{program.pid}\n")
     sys.stdout.flush()
     while not asked_to_end and program.poll() is None:
-        ready, _, _ = select.select([sys.stdin], [], [], _LOOK_EVERY_S)
-        if ready and not os.read(sys.stdin.fileno(), 1):
+        ready, _, _ = select.select([sys.stdin, heard], [], [], _LOOK_AT_LEAST_EVERY_S)
+        if heard in ready:
+            os.read(heard, 1024)
+        if sys.stdin in ready and not os.read(sys.stdin.fileno(), 1):
             break
     ended_by_itself = program.poll() is not None
     _end_tree(program, 1.0 if ended_by_itself else grace_s)

@@ -33,6 +33,7 @@ from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_b
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
+from coordinator.store.watch import Watch
 from machine.software import owners_of_packages, require_sole_owner
 from machine.traces import exporting
 from protocol.errors import FedsegError, StoreError, TransportError, UsageError
@@ -100,6 +101,7 @@ class CoordinatorService:
     open_runs: set[bytes] = field(default_factory=set)
     scheduler: Scheduler | None = None
     _scheduled_at: float = -_SCHEDULE_EVERY_S
+    _news: Watch | None = None
 
     def serve(self, stop: threading.Event) -> None:
         """Start everything, supervise it, and end it when `stop` is set."""
@@ -232,6 +234,8 @@ class CoordinatorService:
                 logger.warning("the SuperLink was started again")
                 for submission in self.submissions.values():
                     submission.flower_run = -1
+            elif not (self.open_runs or self._schedule_is_due() or self._may_differ(store)):
+                return  # nothing goes on, and nothing was asked for
             admitted.refresh(superlink)
             self._start_due(superlink, store, admitted)
             going = store.open_runs()
@@ -244,10 +248,18 @@ class CoordinatorService:
         except (FedsegError, OSError) as error:  # also when no file can be opened at the moment
             logger.warning("will look again: %s", error)
 
+    def _may_differ(self, store: CoordinatorStore) -> bool:
+        if self._news is None:
+            self._news = Watch(store)
+        return self._news.may_differ()
+
+    def _schedule_is_due(self) -> bool:
+        return time.monotonic() - self._scheduled_at >= _SCHEDULE_EVERY_S
+
     def _start_due(
         self, superlink: SuperLink, store: CoordinatorStore, admitted: _Admitted
     ) -> None:
-        if time.monotonic() - self._scheduled_at < _SCHEDULE_EVERY_S:
+        if not self._schedule_is_due():
             return
         self._scheduled_at = time.monotonic()
         if self.scheduler is None:

@@ -9,6 +9,7 @@ each run of a bundle with one of the given hashes, and for no other.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -26,13 +28,15 @@ from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.constant import TaskType
 from flwr.supercore.servicer.runtime.runtime_handlers import acquire_task
 from flwr.superlink.main import create_app
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from machine import logs
 
 logger = logging.getLogger(__name__)
 
-#: Interval of looking for submitted runs, in seconds.
-_LOOK_EVERY_S: Final = 0.2
+#: The call that submits a run. After it, and at least so often, is looked for one.
+_SUBMIT: Final = "/v1/control/start-run"
+_LOOK_EVERY_S: Final = 1.0
 #: A process for drivers that ended is started again after so many seconds at the earliest.
 _START_AGAIN_S: Final = 1.0
 
@@ -45,21 +49,60 @@ def main(socket: str, log_file: str, bundles: Sequence[str]) -> None:
     logging.getLogger("flwr").propagate = True
     app = create_app()
     app.state.enable_supernode_auth = True
+    submitted = threading.Event()
     threading.Thread(
         target=_start_drivers,
-        args=(app.state.linkstate_factory, socket, frozenset(bundles)),
+        args=(app.state.linkstate_factory, socket, frozenset(bundles), submitted),
         daemon=True,
     ).start()
-    uvicorn.run(app, uds=socket, log_config=None, access_log=False)
+    serve(_Telling(app, submitted), socket)
 
 
-def _start_drivers(states: LinkStateFactory, socket: str, bundles: frozenset[str]) -> None:
+def serve(app: ASGIApp, socket: str) -> None:
+    """Answer on the socket until a signal ends the process."""
+    config = uvicorn.Config(
+        app, uds=socket, log_config=None, access_log=False, date_header=False, server_header=False
+    )
+    _Server(config).run()
+
+
+class _Server(uvicorn.Server):
+    """Waits for a signal; uvicorn's own looks ten times a second whether one came."""
+
+    async def main_loop(self) -> None:
+        self._ended, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        if not self.should_exit:
+            await self._ended.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if hasattr(self, "_loop"):
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+
+class _Telling:
+    """Passes calls on, and tells when one that submits a run has been answered."""
+
+    def __init__(self, app: ASGIApp, submitted: threading.Event) -> None:
+        self._app = app
+        self._submitted = submitted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+        if scope.get("path") == _SUBMIT:
+            self._submitted.set()
+
+
+def _start_drivers(
+    states: LinkStateFactory, socket: str, bundles: frozenset[str], submitted: threading.Event
+) -> None:
     """Start a driver for each submitted run; ends the process when that cannot go on."""
     drivers = _Drivers(socket)
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
     try:
         while True:
             drivers.await_tokens()
+            submitted.clear()
             acquired = acquire_task(request, states.state())
             if acquired.token and acquired.task.fab_hash in bundles:
                 drivers.start(acquired.token)
@@ -68,7 +111,7 @@ def _start_drivers(states: LinkStateFactory, socket: str, bundles: frozenset[str
                 states.state().finish_task(
                     acquired.task.task_id, SubStatus.FAILED, "this bundle is not started here"
                 )
-            time.sleep(_LOOK_EVERY_S)
+            submitted.wait(0.0 if acquired.token else _LOOK_EVERY_S)
     except Exception:
         logger.exception("no driver can be started any more")
         os._exit(1)  # the coordinator starts it all again

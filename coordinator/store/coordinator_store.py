@@ -64,6 +64,10 @@ class CoordinatorStore:
         """Where the database is, for people."""
         return self._database.path
 
+    def mark(self) -> object | None:
+        """What differs once it was written; as `StoreDatabase.mark`."""
+        return self._database.mark()
+
     def transaction(self) -> AbstractContextManager[None]:
         """One atomic change; as `StoreDatabase.transaction`."""
         return self._database.transaction()

@@ -41,6 +41,10 @@ class StoreDatabase(Protocol):
         """At commit, erase what this transaction deletes, as far as the database can."""
         ...
 
+    def mark(self) -> object | None:
+        """What differs once it was written, by whomever; None where nothing tells that."""
+        ...
+
     def check(self) -> None:
         """Raise StoreError when it is damaged."""
         ...

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +87,7 @@ def _look(task: Task, *, known: str) -> States:
     """Let the thread see a task, and then fail."""
     states = States(task)
     with pytest.raises(EndedError):
-        superlink_process._start_drivers(states, "socket", frozenset({known}))  # type: ignore[arg-type]
+        superlink_process._start_drivers(states, "socket", frozenset({known}), threading.Event())  # type: ignore[arg-type]
     return states
 
 
@@ -123,6 +125,7 @@ def test_the_process_ends_when_no_driver_can_be_started_any_more(started: list[S
             States(Task(type="flwr-serverapp", fab_hash="ours")),  # type: ignore[arg-type]
             "socket",
             frozenset({"ours"}),
+            threading.Event(),
         )
     assert caught.value.args == (1,)
     assert len(started) == 1
@@ -160,6 +163,20 @@ def test_a_token_for_a_process_that_has_just_ended_ends_nothing(
     drivers.start(TOKEN)
 
 
+def test_a_submitted_run_is_looked_for_at_once() -> None:
+    """What looks for runs is told by the call itself, once that is answered."""
+    submitted, answered = threading.Event(), []
+
+    async def app(scope: dict[str, str], *_: object) -> None:
+        answered.append((scope["path"], submitted.is_set()))
+
+    telling = superlink_process._Telling(app, submitted)  # type: ignore[arg-type]
+    for path in ("/v1/control/list-runs", superlink_process._SUBMIT):
+        asyncio.run(telling({"path": path}, None, None))  # type: ignore[arg-type]
+        assert submitted.is_set() == (path == superlink_process._SUBMIT)
+    assert answered == [("/v1/control/list-runs", False), (superlink_process._SUBMIT, False)]
+
+
 @pytest.mark.slow
 def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Path) -> None:
     """In a process of its own, as it changes that process's logging for good."""
@@ -167,13 +184,13 @@ def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Pat
         [
             sys.executable,
             "-c",
-            "import logging, sys, uvicorn\n"
+            "import logging, sys\n"
             "from coordinator.service import superlink_process as ours\n"
             "from types import SimpleNamespace as Names\n"
             "app = Names(state=Names(linkstate_factory=None))\n"
             "ours.create_app = lambda: app\n"
             "ours._start_drivers = lambda *_: None\n"
-            "uvicorn.run = lambda *_, **__: logging.getLogger('flwr').error('Invalid %s', 'run')\n"
+            "ours.serve = lambda *_: logging.getLogger('flwr').error('Invalid %s', 'run')\n"
             "ours.main('socket', sys.argv[1], [])\n",
             str(tmp_path / "superlink.log"),
         ],

@@ -82,6 +82,10 @@ class PostgresDatabase:
         """Server and database, for people."""
         return self._place.name
 
+    def mark(self) -> None:
+        """Nothing: a server does not tell that it was written."""
+        return
+
     def close(self) -> None:
         """Close the connection, which is not made again."""
         with self._lock:
