@@ -13,6 +13,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -428,14 +429,30 @@ class Deployment:
             return SignedRelease.from_bytes(store.release(run_id)).verify(self.agreement)
 
     def sqlite_files(self) -> list[Path]:
-        """Every SQLite database in the deployment's folder."""
-        found = []
-        for path in sorted(self.directory.rglob("*")):
-            if path.is_file() and path.stat().st_size >= 16:
-                with path.open("rb") as file:
-                    if file.read(16) == b"SQLite format 3\0":
-                        found.append(path)
-        return found
+        """Every SQLite database in the deployment's folder.
+
+        Another process looks into the files: one that closes a file by itself loses the locks that
+        its own SQLite holds on it, and may read an old state of it ever after
+        (https://www.sqlite.org/howtocorrupt.html, 2.2).
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", _DATABASES_BELOW, str(self.directory)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return [Path(line) for line in done.stdout.splitlines()]
+
+
+_DATABASES_BELOW: Final = """
+import sys
+from pathlib import Path
+for path in sorted(Path(sys.argv[1]).rglob("*")):
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(16) == b"SQLite format 3" + bytes(1):
+                print(path)
+"""
 
 
 def make_coordinator(
