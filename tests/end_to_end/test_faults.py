@@ -16,6 +16,7 @@ import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +86,15 @@ def node_after_its_answer(scene: Scene) -> None:
 
 
 def _kill_program(scene: Scene, program: str) -> None:
-    found = programs_of(scene.deployed.coordinator.pid)
-    os.kill(next(pid for pid, kind in found.items() if kind == program), signal.SIGKILL)
+    def killed() -> bool:
+        for pid, kind in programs_of(scene.deployed.coordinator.pid).items():
+            if kind == program:
+                with suppress(ProcessLookupError):  # it has just ended: there will be another one
+                    os.kill(pid, signal.SIGKILL)
+                    return True
+        return False
+
+    wait_for(killed, timeout_s=PATIENCE_S, what=f"a {program}")
 
 
 def superlink(scene: Scene) -> None:
