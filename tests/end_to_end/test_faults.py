@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from coordinator.config import CoordinatorConfig
+from coordinator.runs.life import MAX_ATTEMPTS
 from tests import effort
 from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S
@@ -39,6 +40,8 @@ GRACE_S = 120
 #: How often each fault is brought about, and the file for what was measured.
 TIMES = int(os.environ.get("FEDSEG_TEST_FAULTS", effort.count(1, 20)))
 FIGURES_VARIABLE = "FEDSEG_TEST_FIGURES"
+#: A run whose driver was lost five times is ended, whatever ended it.
+MOST_IN_A_RUN = MAX_ATTEMPTS - 1
 #: For how long what fails for a while does.
 FOR_S = 2.0
 
@@ -200,7 +203,7 @@ def test_a_run_goes_on_and_loses_nothing(scene: Scene, fault: Fault) -> None:
     while len(took) < TIMES:
         assert runs < 2 * TIMES + 2, "runs end before anything goes wrong"
         runs += 1
-        took += in_a_run(scene, fault, at_most=TIMES - len(took))
+        took += in_a_run(scene, fault, at_most=min(MOST_IN_A_RUN, TIMES - len(took)))
     if file := os.environ.get(FIGURES_VARIABLE):
         found = {
             "fault": fault.__name__, "times": len(took), "runs": runs,
