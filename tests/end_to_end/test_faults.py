@@ -114,24 +114,28 @@ def coordinator_and_its_ports(scene: Scene) -> None:
     scene.deployed.start_coordinator()
 
 
-def _full(pids: list[int]) -> None:
-    """No file of these processes grows for a while, as on a full disk."""
-    kinds = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in pids}
+def _full(pid: int) -> None:
+    """No file of a process or of any below it grows for a while, as on a full disk."""
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     try:
-        for pid, (_, hard) in kinds.items():
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4_096, hard))
+        _limit(pid, (4_096, before[1]))
         time.sleep(FOR_S)
     finally:
-        for pid, before in kinds.items():
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        _limit(pid, before)  # also of what was started meanwhile
+
+
+def _limit(pid: int, limit: tuple[int, int]) -> None:
+    for one in tree_of(pid):
+        with suppress(ProcessLookupError):  # it has just ended
+            resource.prlimit(one, resource.RLIMIT_FSIZE, limit)
 
 
 def disk_of_a_node(scene: Scene) -> None:
-    _full([scene.node.pid])
+    _full(scene.node.pid)
 
 
 def disk_of_the_coordinator(scene: Scene) -> None:
-    _full(tree_of(scene.deployed.coordinator.pid))
+    _full(scene.deployed.coordinator.pid)
 
 
 def network_cut(scene: Scene) -> None:
