@@ -46,6 +46,8 @@ CARD_FILE: Final = "partner-card.json"
 #: Held in the folder of the keys by whoever changes the key store.
 _CHANGING: Final = "changing.lock"
 _CHANGED_S: Final = 10.0
+#: The part of the memory limit that customers may take who are kept for a run's next question.
+_KEPT_PART: Final = 4
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
 
@@ -397,6 +399,7 @@ class NodeHome:
         """
         if gate is not None and not unique:
             raise ValueError("who is counted is counted once")
+        from partner_node.customers.kept_customers import KeptCustomers
         from partner_node.customers.source_customers import SourceCustomers
         from partner_node.sources.kinds import open_source
         from partner_node.sources.own_rows import check_own_rows
@@ -411,6 +414,7 @@ class NodeHome:
             chunk_rows=self.config.data.chunk_rows,
             gate=gate,
             scores=scores,
+            keep=KeptCustomers(self.config.data.memory_bytes // _KEPT_PART),
         )
 
     def levels_of(self, agreement: Agreement, subject: str) -> dict[str, str | None] | None:

@@ -83,10 +83,11 @@ class Node:
     Args:
         signed: The agreement with every party's signature; refused otherwise.
         key: The partner's Ed25519 key of the agreement.
-        customers: Where customers' vectors come from; read anew for every query.
+        customers: Where customers' vectors come from; asked anew for every query.
         rules: What this partner checks before each answer.
         data_stamp: Gives a text that is another when the data's files have changed; empty where
             that cannot be told.
+        run_over: Called when a run has ended here: what was kept for its next question may go.
         egress: What waits for a person's approval before it leaves; nothing when left out.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
@@ -107,6 +108,7 @@ class Node:
         *,
         software: Software,
         data_stamp: Callable[[], str] = str,
+        run_over: Callable[[], object] = str,
         egress: EgressSection | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
@@ -125,6 +127,7 @@ class Node:
         self._rules = rules
         self._software = software
         self._data_stamp = data_stamp
+        self._run_over = run_over
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
@@ -165,6 +168,7 @@ class Node:
             home.rules(agreement, party, store),
             software=Software.installed(metadata.version, resources.files),
             data_stamp=customers.data_stamp,
+            run_over=customers.forget,
             egress=home.config.egress,
             in_force=in_force,
             hand_overs=home.hand_overs,
@@ -543,6 +547,8 @@ class Node:
     def _save(self, current: PartnerRound) -> None:
         self.store.save_chain(current.chain)
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
+        if current.phase is not None and current.phase.over:
+            self._run_over()
 
     @staticmethod
     def _log_superseded(run_ids: list[bytes]) -> None:

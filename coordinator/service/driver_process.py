@@ -22,7 +22,11 @@ from flwr.superlink.grid import HttpGrid
 from coordinator.service.unix_socket import client_of
 
 #: What a driver needs, loaded before there is one.
-_NEEDED: Final = ("flwr.superlink.runtime.run_serverapp", "coordinator.server_app")
+_NEEDED: Final = (
+    "flwr.superlink.runtime.run_serverapp",
+    "coordinator.server_app",
+    "dp_accounting",  # which the accounting itself loads where it is asked
+)
 _CALL_TIMEOUT_S: Final = 30.0
 
 
@@ -42,7 +46,7 @@ class _SocketGrid(HttpGrid):
 
 def main(socket: str) -> None:
     """Fork drivers until the input ends; in each of them, run its ServerApp and end."""
-    runtime, _ = (importlib.import_module(name) for name in _NEEDED)
+    runtime, *_ = (importlib.import_module(name) for name in _NEEDED)
     runtime.HttpGrid = partial(_SocketGrid, socket=socket)  # type: ignore[attr-defined]
     waits = os.getpid()
     token = forked_with_token(sys.stdin.buffer)

@@ -86,6 +86,7 @@ class _Entry:
         return words[-1].startswith(last) if self.stem else words[-1] == last
 
 
+@functools.lru_cache(maxsize=4_096)
 def of_name(name: str) -> Finding | None:
     """Why a column of this name must not be a feature; None when the name does not tell.
 

@@ -31,10 +31,10 @@ from partner_node.consent.tables import (
     rows_of,
 )
 from partner_node.consent.verdicts import Wanted, moment_of
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import quoted
 from partner_node.sources.duckdb.sandbox import Sandbox
 from partner_node.sources.file_places import File
-from partner_node.sources.files import DataFile
 from partner_node.sources.kind import ColumnTypes, Means, Rows
 from partner_node.sources.kinds import open_table
 from partner_node.sources.text_table import TextTable

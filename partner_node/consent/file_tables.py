@@ -18,11 +18,11 @@ from partner_node.consent.id_set import IdHash
 from partner_node.consent.settings import OPTIONAL, ConsentSource
 from partner_node.consent.tables import SECTION, ConsentTable, row, rows_of
 from partner_node.consent.verdicts import Wanted
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import quoted
 from partner_node.sources.duckdb.kind import CONSENT_TYPES
 from partner_node.sources.file_places import File
 from partner_node.sources.files import (
-    DataFile,
     find_files,
     read_common_header,
     refuse_missing_header,

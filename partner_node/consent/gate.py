@@ -1,7 +1,8 @@
 """The gate before every local computation: which customers are eligible, that is, may be counted.
 
-All tables are read anew for every pass over the customers, so a customer who withdraws is out of
-the next round. With several tables, each of them must permit a customer.
+All tables are looked at anew for every pass over the customers, so a customer who withdraws is out
+of the next round; they are parsed again unless every byte of them is the same (`last_snapshot`).
+With several tables, each of them must permit a customer.
 """
 # The names of tables are made here:
 # ruff: noqa: S608
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from partner_node.consent.database_tables import DatabaseTable, make_table
 from partner_node.consent.id_set import Halves, IdHash, IdHasher, IdSet, InClear, halves
+from partner_node.consent.last_snapshot import NEVER, LastSnapshot, TablesState
 from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
-from partner_node.consent.verdicts import Reason, Wanted
+from partner_node.consent.verdicts import Reason, Wanted, births_hold_until
 from partner_node.consent.workspace import Workspace
 from partner_node.sources.duckdb.errors import READ_ERRORS
 from partner_node.sources.duckdb.sandbox import Sandbox
@@ -39,6 +41,8 @@ _T = TypeVar("_T")
 _BATCH_ROWS: Final = 65_536
 #: How many times tables that change while they are read are read.
 _READINGS: Final = 3
+#: The part of the memory limit that the last snapshot may take until the next pass.
+_KEPT_PART: Final = 8
 #: Reasons that keep a customer out although no consent is needed: the latest event is a refusal, or
 #: may be one.
 _DENIES: Final = ", ".join(
@@ -62,7 +66,20 @@ class Snapshot:
 
     def allowed(self, ids: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Whether each customer is eligible, shape ``(n_rows,)``."""
-        held = self.named.holds(ids)
+        return self.allowed_hashed(self.hashed(ids))
+
+    @property
+    def hashing(self) -> IdHash:
+        """The hash of `hashed`; snapshots of one gate have the same."""
+        return self.named.hashing
+
+    def hashed(self, ids: NDArray[np.object_]) -> Halves:
+        """Customers' hashes, each of shape ``(n_rows,)``, for `allowed_hashed`."""
+        return self.named.hashed(ids)
+
+    def allowed_hashed(self, hashes: Halves) -> NDArray[np.bool_]:
+        """Whether each customer is eligible, by its hash, shape ``(n_rows,)``."""
+        held = self.named.holds_hashed(hashes)
         return held if self.permits else ~held
 
 
@@ -141,6 +158,8 @@ class ConsentGate:
         limits = limits or Sandbox()
         self._tables = tuple(make_table(source, limits) for source in sources)
         self._workspace, self._hasher = Workspace(limits), IdHasher(limits)
+        self._hashing = IdHash.drawn()
+        self._last = LastSnapshot(limits.memory_bytes // _KEPT_PART)
 
     @property
     def tables(self) -> tuple[ConsentTable, ...]:
@@ -264,6 +283,18 @@ class ConsentGate:
         """
         self.check_complete()
         self._check_times(now)
+        wished = sorted(self._left_out())
+        state = TablesState.of(self._tables, wished)
+        known = self._last.again(state, now)
+        if known is not None:
+            return known
+        found, until = self._taken(now, wished)
+        if state is not None and tuple(table.files() for table in self._tables) == state.files:
+            self._last.keep(state, found, until=until)
+        return found
+
+    def _taken(self, now: datetime, wished: Sequence[str]) -> tuple[Snapshot, datetime]:
+        """A snapshot, and the first moment at which the same tables may be judged differently."""
         consents, births = self._holding("consents"), self._holding("births")
         denied = [f"FROM {view}" for view in (_WISHES, *self._holding("objections"))]
         permitting = [*births, *consents] if self._by_consent else births
@@ -275,10 +306,18 @@ class ConsentGate:
             others = [f"(FROM {view} WHERE reason IS NULL)" for view in permitting]
             joined = " SEMI JOIN ".join([others[0], *(f"{o} USING (subject)" for o in others[1:])])
             named = f"SELECT subject FROM {joined} ANTI JOIN ({named}) USING (subject)"
-        hashing = IdHash.drawn()
-        with self._judged(now, hashing) as (connection, _):
+        hashing = self._hashing
+        with self._judged(now, hashing, wished) as (connection, _):
             found = _asked(lambda: IdSet(_batches(connection, named), hashing, self._hasher))
-        return Snapshot(named=found, permits=bool(permitting), taken_at=now)
+            until = min(_asked(lambda: [_holds_until(connection, view) for view in consents]),
+                        default=NEVER)  # fmt: skip
+        if births:
+            until = min(until, births_hold_until(now))
+        return Snapshot(named=found, permits=bool(permitting), taken_at=now), until
+
+    def forget(self) -> None:
+        """Forget the last snapshot."""
+        self._last.forget()
 
     def standing(self, ids: Iterator[NDArray[np.object_]], now: datetime) -> Standing:
         """Count customers by eligibility now, ids given in chunks; raises as `snapshot` does."""
@@ -393,13 +432,14 @@ class ConsentGate:
 
     @contextmanager
     def _judged(
-        self, now: datetime, ids: IdHash | str
+        self, now: datetime, ids: IdHash | str, wished: Sequence[str] | None = None
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, tuple[datetime, ...]]]:
         """Yield a connection with a table ``verdict_i`` of ``subject, reason`` for each table.
 
         Args:
             ids: The hash of customers' ids that ``subject`` holds. Or one customer's id: then
                 ``subject`` is the id, and its rows are in ``verdict_i_rows`` too.
+            wished: The customers left out by their own wishes, where they are known already.
 
         Yields:
             The connection, and when each table was last updated, where that is known.
@@ -414,7 +454,8 @@ class ConsentGate:
                 connection = stack.enter_context(
                     self._workspace.session(tuple(file.path for some in files for file in some))
                 )
-                _register(connection, _WISHES, sorted(self._left_out()), ids)
+                named = sorted(self._left_out()) if wished is None else wished
+                _register(connection, _WISHES, named, ids)
                 problem = None
                 updated: list[datetime] = []
                 try:
@@ -438,6 +479,7 @@ class ConsentGate:
 #: The table of customers left out by their own wishes to this node, and its name for people.
 _WISHES: Final = "wishes"
 REGISTER: Final = "this node's register of rights"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CONSENT: Final[tuple[str, Holds]] = ("consent", "consents")
 _INTEREST: Final[tuple[str, Holds]] = ("legitimate interest", "objections")
 
@@ -449,6 +491,12 @@ def _reason(code: int | None) -> Reason | None:
 def _count(connection: duckdb.DuckDBPyConnection, relation: str) -> int:
     ((count,),) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()
     return int(count)
+
+
+def _holds_until(connection: duckdb.DuckDBPyConnection, consents: str) -> datetime:
+    """The first moment at which a judged table of consents may be judged differently."""
+    ((at,),) = connection.execute(f"SELECT min(changes) FROM {consents}").fetchall()
+    return NEVER if at is None else _EPOCH + min(timedelta(microseconds=at), NEVER - _EPOCH)
 
 
 def _register(

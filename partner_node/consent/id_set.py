@@ -1,7 +1,7 @@
 """A set of customers' ids in 16 bytes each, so that millions fit beside the customers themselves.
 
 An id is kept as 128 bits of a hash (MD5, which DuckDB has for numbers) of a secret followed by the
-id. The secret is drawn for each set and is kept nowhere else. Two different ids collide by
+id. The secret is drawn for each set or gate and is kept nowhere else. Two different ids collide by
 chance with a probability of 2^-128; to make texts collide under MD5 one must know the prefix, which
 is secret.
 """
@@ -146,19 +146,39 @@ class IdSet:
         np.cumsum(counts, out=self._starts[1:])
         del counts
         order &= (np.uint64(1) << bits) - np.uint64(1)
-        self._first = first = first[order.view(np.int64)]
+        self._first = first[order.view(np.int64)]
         self._second = second[order.view(np.int64)]
 
     def __len__(self) -> int:
         """Number of ids, with duplicates."""
         return len(self._first)
 
+    @property
+    def hashing(self) -> IdHash:
+        """The hash that was used."""
+        return self._hashing
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size in memory, in bytes."""
+        return self._first.nbytes + self._second.nbytes + self._starts.nbytes
+
+    def hashed(self, ids: Sequence[str] | NDArray[np.object_]) -> Halves:
+        """The hashes of ids, in their order, for `holds_hashed`."""
+        return self._hasher.halves(ids, self._hashing)
+
     def holds(self, ids: Sequence[str] | NDArray[np.object_]) -> NDArray[np.bool_]:
         """Whether each id is in the set, shape ``(n_ids,)``."""
-        found = np.zeros(len(ids), dtype=np.bool_)
         if not len(self) or not len(ids):
+            return np.zeros(len(ids), dtype=np.bool_)
+        return self.holds_hashed(self.hashed(ids))
+
+    def holds_hashed(self, hashes: Halves) -> NDArray[np.bool_]:
+        """Whether each id is in the set, by its hash, shape ``(n_ids,)``."""
+        first, second = hashes
+        found = np.zeros(len(first), dtype=np.bool_)
+        if not len(self) or not len(first):
             return found
-        first, second = self._hasher.halves(ids, self._hashing)
         sharing = (first >> self._shift).astype(np.int64)
         place = self._starts[sharing].astype(np.int64)
         end = self._starts[sharing + 1].astype(np.int64)

@@ -31,10 +31,10 @@ from partner_node.consent.verdicts import (
     judge_consents,
     judge_objections,
 )
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import literal, quoted
 from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain
-from partner_node.sources.files import DataFile
 from partner_node.sources.kind import ColumnTypes
 from partner_node.sources.row_rules import meant
 from protocol.errors import SourceError

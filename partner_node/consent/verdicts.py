@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
@@ -107,7 +107,10 @@ class Wanted:
 def judge_consents(
     connection: duckdb.DuckDBPyConnection, relation: str, into: str, wanted: Wanted
 ) -> None:
-    """Make the table `into` of ``subject, reason``; the reason is NULL where it permits.
+    """Make the table `into` of ``subject, reason, changes``; the reason is NULL where it permits.
+
+    ``changes`` is when the first of the customer's times that lie ahead arrives, in microseconds
+    since 1970: until then the same rows are judged alike. NULL where none lies ahead.
 
     Args:
         relation: Has the text columns ``event, time, purpose, notice, until``, and ``subject``,
@@ -143,17 +146,19 @@ def judge_consents(
                     WHEN NOT list_contains($notices, notice) THEN 1
                     ELSE 0
                 END
-            END AS rank
+            END AS rank, epoch_us(least(
+                CASE WHEN moment > $now THEN moment END, CASE WHEN until > $now THEN until END
+            )) AS ahead
             FROM events
         ), latest AS (
-            SELECT subject, max(rank) AS rank FROM ranked GROUP BY subject
+            SELECT subject, max(rank) AS rank, min(ahead) AS changes FROM ranked GROUP BY subject
         )
         SELECT subject, CAST(CASE
             WHEN rank = 0 THEN {int(Reason.OTHER_PURPOSE)}
             WHEN rank = {_UNREADABLE} THEN {int(Reason.UNREADABLE_TIME)}
             WHEN rank = {_FUTURE} THEN {int(Reason.FUTURE_TIME)}
             ELSE CASE rank & 7 {codes} END
-        END AS TINYINT) AS reason
+        END AS TINYINT) AS reason, changes
         FROM latest
         """,
         {
@@ -194,7 +199,7 @@ def judge_births(
     Args:
         relation: Has the text columns ``subject, born``: a date, a date and time, or a year.
     """
-    today = (wanted.now - _WESTERNMOST).date()  # the date in the last time zone
+    today = _last_date(wanted.now)
     year = today.year - wanted.least_age
     try:
         latest = today.replace(year=year)
@@ -220,6 +225,17 @@ def judge_births(
         """,
         {"today": today, "latest": latest},
     )
+
+
+def births_hold_until(now: datetime) -> datetime:
+    """When births that are judged now may be judged differently: at the next date."""
+    tomorrow = _last_date(now) + timedelta(days=1)
+    return datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=UTC) + _WESTERNMOST
+
+
+def _last_date(now: datetime) -> date:
+    """The date in the last time zone."""
+    return (now - _WESTERNMOST).astimezone(UTC).date()
 
 
 def moment_of(column: str) -> str:

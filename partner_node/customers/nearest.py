@@ -1,10 +1,11 @@
 """The nearest of some centres for each customer, exactly, by squared Euclidean distance.
 
 Everything is integer arithmetic held in float64, where it is exact: coordinates and centres are at
-most 2^21, so scores stay below 2^53, in any order and on any number of threads. Every score is
-multiplied by a power of two and the centre's index is added, so that one minimum over the
-centres finds the nearest, breaks ties by the lower index, and holds the index in its low bits.
-Scores are computed in blocks of rows that fit into the processor's cache.
+most 2^21, so scores stay below 2^53, in any order and on any number of threads. Where there is room
+for it, every score is multiplied by a power of two and the centre's index is added, so that one
+minimum over the centres finds the nearest, breaks ties by the lower index, and holds the index in
+its low bits. Else each customer's scores stand side by side, where the first least one is found
+fastest. Scores are computed in blocks of rows that fit into the processor's cache.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from protocol.scaling import FloatMatrix
 
 #: Most rows worked on at once by one thread.
 BLOCK_ROWS: Final = 8_192
-_BLOCK_SCORES: Final = 1 << 18
+_PACKED_SCORES: Final = 1 << 18
+_PLAIN_SCORES: Final = 1 << 16
 _EXACT: Final = 1 << 53
 
 
@@ -35,11 +37,12 @@ class Nearest:
 
     def __init__(self, centres: IntMatrix, limit: IntVector | None = None) -> None:
         n_centres, n_features = centres.shape
-        self.block_rows = max(256, min(BLOCK_ROWS, _BLOCK_SCORES // n_centres))
         scale = 1 << (n_centres - 1).bit_length()
         self.packed = (
             limit is not None and 4 * scale * int((limit.astype(object) ** 2).sum()) < _EXACT
         )
+        at_once, least = (_PACKED_SCORES, 256) if self.packed else (_PLAIN_SCORES, 64)
+        self.block_rows = max(least, min(BLOCK_ROWS, at_once // n_centres))
         self._index_bits = scale - 1
         exact = centres.astype(np.float64)
         # Customers' vectors end in a one, which is multiplied by the part of the score that is the
@@ -53,10 +56,10 @@ class Nearest:
 
     def of(self, block: FloatMatrix) -> IntVector:
         """Index of the nearest centre of each row; shape ``(n_rows,)``."""
-        scores = self.factors @ block.T
         if self.packed:
+            scores = self.factors @ block.T
             return np.asarray(scores.min(axis=0).astype(np.int64) & self._index_bits)
-        return np.asarray(np.argmin(scores, axis=0), dtype=np.int64)
+        return np.asarray(np.argmin(block @ self.factors.T, axis=1), dtype=np.int64)
 
     def blocks(self, rows: FloatMatrix) -> Iterator[FloatMatrix]:
         """`rows` in blocks whose scores stay in the cache."""

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.columns.agreed import check_listed
+from partner_node.customers.kept_customers import Hashed, KeptChunk, KeptCustomers
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.source import Chunk, Column, Source
 from protocol.agreement.features import Feature, coordinates_of
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -66,11 +67,19 @@ class Permitted(Protocol):
         ...
 
 
+class EligibleNow(Permitted, Hashed, Protocol):
+    """A set of eligible customers at one moment."""
+
+
 class Gate(Protocol):
     """Decides which customers are eligible."""
 
-    def snapshot(self, now: datetime) -> Permitted:
+    def snapshot(self, now: datetime) -> EligibleNow:
         """The customers that are eligible now."""
+        ...
+
+    def forget(self) -> None:
+        """Forget what is remembered from one snapshot to the next."""
         ...
 
 
@@ -121,7 +130,7 @@ class FeatureReport:
 
 
 class SourceCustomers:
-    """The customers of a source, read anew at each call.
+    """The customers of a source, read anew at each call unless they are kept.
 
     Args:
         columns: The source's column for each feature; a feature that is not named here is read
@@ -130,6 +139,7 @@ class SourceCustomers:
         gate: Decides anew for every pass who is eligible; None counts everybody, only for
             inspecting the data.
         scores: Customers' answers to the question about satisfaction; None where it is not asked.
+        keep: Keeps who was read for one question for the next; None keeps nobody.
         clock: Returns the present time, with time zone.
     """
 
@@ -142,6 +152,7 @@ class SourceCustomers:
         chunk_rows: int,
         gate: Gate | None,
         scores: Scores | None = None,
+        keep: KeptCustomers | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         check_listed(features, columns, where="[data.columns]")
@@ -153,12 +164,38 @@ class SourceCustomers:
         self._chunk_rows = chunk_rows
         self._gate = gate
         self._scores = scores
+        self._keep = keep
         self._clock = clock
 
     def vectors(self) -> Iterator[FloatMatrix]:
-        """Customers' vectors, chunk by chunk."""
-        for _, vectors in self.identified():
-            yield vectors
+        """Customers' vectors, chunk by chunk; of those who are eligible now."""
+        if self._gate is None or self._keep is None:
+            for _, vectors in self.identified():
+                yield vectors
+            return
+        permitted = self._gate.snapshot(self._clock())
+        files = self._source.files()
+        kept = self._keep.found(files, permitted.hashing)
+        for chunk in self._read(permitted, files, self._keep) if kept is None else kept:
+            yield customer_vectors(chunk.eligible(permitted).astype(np.float64))
+
+    def _read(
+        self, permitted: Hashed, files: tuple[DataFile, ...], keep: KeptCustomers
+    ) -> Iterator[KeptChunk]:
+        """Read all customers, and have them kept."""
+        reading = keep.reading(files, permitted.hashing)
+        for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
+            counted, values = coordinate_values(chunk.values, self._features)
+            hashes = permitted.hashed(chunk.ids[counted])
+            yield reading.read(hashes, self._scale.to_grid(values))
+        reading.complete(self._source.files())
+
+    def forget(self) -> None:
+        """Forget who was kept for the next question."""
+        if self._keep is not None:
+            self._keep.forget()
+        if self._gate is not None:
+            self._gate.forget()
 
     def identified(
         self, permitted: Permitted | None = None
@@ -194,10 +231,10 @@ class SourceCustomers:
         Empty where it has none, as in a server, or where they cannot be looked at.
         """
         try:
-            files = [(path, Path(path).stat()) for path in self._source.describe().files]
-        except (SourceError, OSError):
+            files = self._source.files()
+        except SourceError:
             return ""
-        about = repr([(path, found.st_size, found.st_mtime_ns) for path, found in files])
+        about = repr([(file.path, file.size, file.modified_ns) for file in files])
         return hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest() if files else ""
 
     def values_of(self, subject: str) -> FloatMatrix | None:

@@ -13,10 +13,10 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.row_rules import refuse_duplicate_names
 from protocol.errors import SourceError
 
@@ -37,23 +37,6 @@ _FOREIGN_BOMS: Final = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
-    """The state of one file at one moment; equal as long as the file has not changed.
-
-    Attributes:
-        path: Absolute path.
-        size: In bytes.
-        modified_ns: Time of the last change, nanoseconds since the epoch.
-        inode: The file's number on its device.
-    """
-
-    path: str
-    size: int
-    modified_ns: int
-    inode: int
 
 
 def find_files(
@@ -175,7 +158,11 @@ def _look_at(path: str, section: str) -> DataFile:
             remedy="export the data again",
         )
     return DataFile(
-        path=path, size=status.st_size, modified_ns=status.st_mtime_ns, inode=status.st_ino
+        path=path,
+        size=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        inode=status.st_ino,
+        changed_ns=status.st_ctime_ns,
     )
 
 

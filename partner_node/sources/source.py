@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from partner_node.sources.data_file import DataFile
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -124,6 +126,14 @@ class Source(Protocol):
         Raises:
             SourceError: A column is missing, of the wrong type or has unusable values; an id is
                 missing or occurs twice; the source cannot be read.
+        """
+        ...
+
+    def files(self) -> tuple[DataFile, ...]:
+        """The files that hold all that is read, as they are now; none for a server.
+
+        Raises:
+            SourceError: They cannot be found or looked at.
         """
         ...
 

@@ -39,6 +39,10 @@ RANGES = "test_local_counts.py::"
 SAID = "test_feedback.py::"
 SEVERAL = "test_several_agreements.py::"
 IN_SQLITE = "test_sqlite_source.py::"
+LAST = "partner_node/consent/last_snapshot.py"
+JUDGED = "test_last_snapshot.py::"
+KEEPING = "partner_node/customers/kept_customers.py"
+QUESTIONS = "test_kept_customers.py::"
 IN_MYSQL = "test_mysql_source.py::"
 EXPECTED = "partner_node/due.py"
 AWAITED = "test_due.py::"
@@ -935,6 +939,97 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         'command="fedseg-node key passphrase")\n',
         "            pass\n",
         "test_changed_passphrase.py::test_no_backup_is_made_in_the_midst_of_a_change",
+    ),
+    # what is not judged or read again
+    (
+        LAST,
+        '                    contents.update(hashlib.file_digest(opened, "sha256").digest())\n',
+        "                    pass\n",
+        JUDGED + "test_a_withdrawal_is_noticed_in_a_file_of_the_same_size_and_time",
+    ),
+    (
+        LAST,
+        'wishes.update(hashlib.sha256(subject.encode("utf-8", "surrogatepass")).digest())\n',
+        'wishes.update(b"one")\n',
+        JUDGED + "test_a_wish_told_to_this_node_counts_though_no_table_changed",
+    ),
+    (
+        LAST,
+        "snapshot.taken_at <= now < until",
+        "snapshot.taken_at <= now",
+        JUDGED + "test_a_consent_that_ends_is_out_at_that_moment",
+    ),
+    (
+        LAST,
+        "snapshot.taken_at <= now < until",
+        "now < until",
+        JUDGED + "test_with_a_clock_set_back_tables_are_judged_anew",
+    ),
+    (
+        LAST,
+        "        if not all(files):\n            return None\n",
+        "",
+        JUDGED + "test_a_table_in_a_database_is_asked_every_time",
+    ),
+    (
+        "partner_node/consent/verdicts.py",
+        "CASE WHEN moment > $now THEN moment END, ",
+        "",
+        JUDGED + "test_an_event_of_the_future_counts_once_its_time_has_come",
+    ),
+    (
+        GATE,
+        "            until = min(until, births_hold_until(now))\n",
+        "            pass\n",
+        JUDGED + "test_whoever_comes_of_age_is_in_on_that_day",
+    ),
+    (
+        GATE,
+        "if state is not None and tuple(table.files() for table in self._tables) == state.files:",
+        "if True:",
+        JUDGED + "test_what_was_judged_while_a_file_changed_does_not_stand_for_the_file_of_before",
+    ),
+    (
+        KEEPING,
+        "return _Of(tuple((file, file.changed_ns) for file in files), hashing)",
+        "return _Of(tuple((file, 0) for file in files), hashing)",
+        QUESTIONS + "test_a_file_that_changed_in_any_way_is_read_again",
+    ),
+    (
+        KEEPING,
+        "return _Of(tuple((file, file.changed_ns) for file in files), hashing)",
+        "return _Of(tuple((file, file.changed_ns) for file in files), None)",
+        QUESTIONS + "test_hashes_of_another_gate_are_not_compared",
+    ),
+    (
+        KEEPING,
+        "keeps = bool(files) and settled",
+        "keeps = settled",
+        QUESTIONS + "test_a_server_is_read_for_every_question",
+    ),
+    (
+        KEEPING,
+        "keeps = bool(files) and settled",
+        "keeps = bool(files)",
+        QUESTIONS + "test_a_file_that_changed_a_moment_ago_may_change_again_unnoticed",
+    ),
+    (
+        KEEPING,
+        " and _of(files, self._of.hashing) == self._of:",
+        ":",
+        QUESTIONS + "test_a_file_that_changes_while_it_is_read_is_not_kept",
+    ),
+    (
+        KEEPING,
+        "        if self._answered is None or self._answered[0] is not permitted:\n",
+        "        if self._answered is None:\n",
+        QUESTIONS + "test_who_is_eligible_is_asked_of_the_gate_before_every_question",
+    ),
+    (
+        NODE,
+        "            self._run_over()\n",
+        "            pass\n",
+        QUESTIONS + "test_a_node_says_when_a_run_is_over_with_a_release_or_without",
     ),
     # two people, where the agreement says so
     (

@@ -19,6 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunks_of_batches
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import INPUT, literal, quoted, table_relation
 from partner_node.sources.duckdb.dialect import DUCKDB
 from partner_node.sources.duckdb.errors import READ_ERRORS, Problem, explain, reads_text_as_number
@@ -35,7 +36,6 @@ from partner_node.sources.duckdb.sandbox import (
 from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan
 from partner_node.sources.feature_query import OVER_FILES, check_feature_query
 from partner_node.sources.files import (
-    DataFile,
     find_files,
     read_common_header,
     refuse_missing_header,
@@ -136,11 +136,11 @@ class DuckDBSource:
         self._parquet: dict[tuple[DataFile, ...], str] = {}
 
     def columns(self) -> tuple[str, ...]:
-        with self._open(self._files()) as opened:
+        with self._open(self.files()) as opened:
             return opened.names
 
     def describe(self) -> Description:
-        files = self._files()
+        files = self.files()
         with self._open(files) as opened:
             return Description(
                 kind=self._kind,
@@ -154,7 +154,7 @@ class DuckDBSource:
     def chunks(self, columns: Sequence[Column], *, max_rows: int) -> Iterator[Chunk]:
         if max_rows < 1:
             raise ValueError(f"max_rows is {max_rows}, at least 1 is needed")
-        files = self._files()
+        files = self.files()
         wanted = tuple(columns)
         if self._checked != (files, wanted):
             with self._open(files) as opened:
@@ -171,7 +171,7 @@ class DuckDBSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        files = self._files()
+        files = self.files()
         with self._open(files) as opened:
 
             def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
@@ -183,7 +183,7 @@ class DuckDBSource:
             yield TextTable(types=types, read=read)
         self._refuse_changed(files)
 
-    def _files(self) -> tuple[DataFile, ...]:
+    def files(self) -> tuple[DataFile, ...]:
         """The files as they are now; of a database also its write-ahead log."""
         found = find_files(self._path, folder=FOLDERS[self._kind])
         if self._kind != "duckdb":
@@ -214,7 +214,7 @@ class DuckDBSource:
         self._refuse_changed(files)
 
     def _refuse_changed(self, files: tuple[DataFile, ...]) -> None:
-        if self._files() != files:
+        if self.files() != files:
             raise SourceError(
                 f"{self._path} changed while it was read",
                 code="E-SOURCE-FILE",

@@ -19,6 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunk_of_rows, nothing, started
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import literal, quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query, without_end
 from partner_node.sources.line_rules import LineRules
@@ -100,6 +101,10 @@ class MySQLSource:
     def columns(self) -> tuple[str, ...]:
         with self._open() as opened:
             return tuple(opened.types)
+
+    def files(self) -> tuple[DataFile, ...]:
+        """None: a server does not tell cheaply whether its data have changed."""
+        return ()
 
     def describe(self) -> Description:
         return Description(

@@ -20,9 +20,10 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from partner_node.sources.chunking import chunk_of_rows, nothing, started
+from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.files import DataFile, find_files
+from partner_node.sources.files import find_files
 from partner_node.sources.line_rules import LineRules
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
@@ -105,7 +106,7 @@ class SQLiteSource:
             return opened.names
 
     def describe(self) -> Description:
-        files = self._files()
+        files = self.files()
         with self._open() as opened:
             return Description(
                 kind="sqlite",
@@ -125,11 +126,11 @@ class SQLiteSource:
         def problem(row: int, column: Column) -> SourceError:
             return self._unusable(opened, column, row)
 
-        before = self._files()
+        before = self.files()
         with self._open() as opened:
             self._rules.check_columns(dict.fromkeys(opened.names, ""), wanted)
             # The transaction may or may not see what was written while it began.
-            state = before if self._files() == before else None
+            state = before if self.files() == before else None
             if state is None or self._checked != state:
                 self._check_ids(opened)
                 self._checked = state
@@ -142,7 +143,7 @@ class SQLiteSource:
 
     @contextmanager
     def open_texts(self) -> Iterator[TextTable]:
-        before = self._files()
+        before = self.files()
         with self._open() as opened:
 
             def read(columns: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
@@ -178,7 +179,7 @@ class SQLiteSource:
 
     def _refuse_changed(self, opened: _Opened, before: tuple[DataFile, ...]) -> None:
         """Refuse a database, opened without a lock, that changed while it was read."""
-        if opened.unlocked and self._files()[0] != before[0]:
+        if opened.unlocked and self.files()[0] != before[0]:
             raise SourceError(
                 f"{self._path} changed while it was read",
                 code="E-SOURCE-FILE",
@@ -220,7 +221,7 @@ class SQLiteSource:
 
     # --- opening -----------------------------------------------------------------------------
 
-    def _files(self) -> tuple[DataFile, ...]:
+    def files(self) -> tuple[DataFile, ...]:
         """The database's file as it is now, and its write-ahead log."""
         found = find_files(self._path)
         if len(found) > 1:
@@ -237,7 +238,7 @@ class SQLiteSource:
     @contextmanager
     def _open(self) -> Iterator[_Opened]:
         """Yield a read-only connection in a transaction, with the feature query as a view."""
-        path = self._files()[0].path
+        path = self.files()[0].path
         _refuse_unfinished(path)
         with logged(Path(path)) as with_log:
             # With a log that nobody has open now, opening as usual would create files beside it,

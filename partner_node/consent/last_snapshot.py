@@ -1,0 +1,99 @@
+"""The last snapshot of a gate, which holds as long as judging its tables anew would find the same.
+
+That is: every byte of the tables' files and every wish are what they were, and none of the times in
+them has arrived meanwhile. Files are compared by a hash of what is in them, so a withdrawal counts
+however it was written. A table in a database is always asked anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from partner_node.consent.tables import ConsentTable
+from partner_node.sources.data_file import DataFile
+
+if TYPE_CHECKING:
+    from partner_node.consent.gate import Snapshot
+
+#: The end of time, where nothing lies ahead.
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablesState:
+    """All that a snapshot follows from, but for the time.
+
+    Attributes:
+        files: The files of each table.
+        contents: Hash of what is in them.
+        wishes: Hash of the customers who are left out by their own wishes.
+    """
+
+    files: tuple[tuple[DataFile, ...], ...]
+    contents: bytes
+    wishes: bytes
+
+    @staticmethod
+    def of(tables: Sequence[ConsentTable], wished: Sequence[str]) -> TablesState | None:
+        """The state now; None where a table is in a database, or a file cannot be read.
+
+        Args:
+            wished: The customers who are left out by their own wishes, in order.
+
+        Raises:
+            SourceError: A file cannot be found (E-CONSENT-SOURCE).
+        """
+        files = tuple(table.files() for table in tables)
+        if not all(files):
+            return None
+        contents = hashlib.sha256()
+        try:
+            for file in (file for some in files for file in some):
+                with Path(file.path).open("rb") as opened:
+                    contents.update(hashlib.file_digest(opened, "sha256").digest())
+        except OSError:  # which reading the table explains
+            return None
+        wishes = hashlib.sha256()
+        for subject in wished:
+            wishes.update(hashlib.sha256(subject.encode("utf-8", "surrogatepass")).digest())
+        return TablesState(files=files, contents=contents.digest(), wishes=wishes.digest())
+
+
+class LastSnapshot:
+    """The last snapshot of a gate.
+
+    Args:
+        most_bytes: A larger one is not kept.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._kept: tuple[TablesState, Snapshot, datetime] | None = None
+
+    def again(self, state: TablesState | None, now: datetime) -> Snapshot | None:
+        """The snapshot, if it would be the same now; else it is forgotten."""
+        if self._kept is not None and state is not None:
+            known, snapshot, until = self._kept
+            if state == known and snapshot.taken_at <= now < until:
+                return snapshot
+        self._kept = None
+        return None
+
+    def keep(self, state: TablesState | None, snapshot: Snapshot, *, until: datetime) -> None:
+        """Keep a snapshot.
+
+        Args:
+            state: What it follows from, looked at before and after; None keeps nothing.
+            until: The first moment at which the same tables may be judged differently.
+        """
+        if state is not None and snapshot.named.n_bytes <= self._most_bytes:
+            self._kept = (state, snapshot, until)
+
+    def forget(self) -> None:
+        """Forget it."""
+        self._kept = None

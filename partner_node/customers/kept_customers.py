@@ -1,0 +1,184 @@
+"""Customers on the agreed grid, kept in memory between the questions of a run.
+
+Reading is what a question costs, and a run asks about ten. So what was read for one is kept for
+the next, as long as the files that it was read from are the same: a hash of each id and the
+coordinates, of everybody in the data. Who is eligible is asked of the gate before every question,
+and applied to what is kept. Nothing is written to disk, and what is kept is forgotten at the end of
+the run, or when no question came for a while.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partner_node.sources.data_file import DataFile
+from protocol.scaling import FloatMatrix
+
+#: Seconds without a question after which nothing is kept.
+FORGOTTEN_AFTER_S: Final = 600.0
+#: A file that changed less than this before it was read may change again within one tick of its
+#: file system's clock; nanoseconds.
+_SETTLED_NS: Final = 2 * 10**9
+
+
+#: The two halves of ids' keyed hashes, each of shape ``(n_ids,)``.
+Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+
+
+class Hashed(Protocol):
+    """A set of eligible customers, which are known by hashes of their ids."""
+
+    @property
+    def hashing(self) -> object:
+        """What was hashed with; equal if and only if the same id has the same hash."""
+        ...
+
+    def hashed(self, ids: NDArray[np.object_]) -> Hashes:
+        """Customers' hashes, each of shape ``(n_ids,)``."""
+        ...
+
+    def allowed_hashed(self, hashes: Hashes) -> NDArray[np.bool_]:
+        """Whether each customer is eligible, shape ``(n_ids,)``."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class KeptChunk:
+    """Some customers.
+
+    Attributes:
+        hashes: Of their ids, each of shape ``(n_rows,)``.
+        grid: Their coordinates on the grid, shape ``(n_rows, n_coordinates)``.
+    """
+
+    hashes: Hashes
+    grid: NDArray[np.int32]
+    _answered: tuple[Hashed, NDArray[np.bool_]] | None = None
+
+    def eligible(self, permitted: Hashed) -> NDArray[np.int32]:
+        """The coordinates of those who are eligible, shape ``(n_eligible, n_coordinates)``."""
+        if self._answered is None or self._answered[0] is not permitted:
+            self._answered = (permitted, permitted.allowed_hashed(self.hashes))
+        return self.grid[self._answered[1]]
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size in memory."""
+        first, second = self.hashes
+        return int(self.grid.nbytes + first.nbytes + second.nbytes + self.grid.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """What kept customers follow from."""
+
+    files: tuple[tuple[DataFile, int], ...]
+    hashing: object
+
+
+class KeptCustomers:
+    """The customers that were read last.
+
+    Args:
+        most_bytes: No more than this is kept; of more customers than fit, nobody is.
+        now_ns: The time by which files change, nanoseconds since the epoch.
+    """
+
+    def __init__(self, most_bytes: int, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._most_bytes = most_bytes
+        self._now_ns = now_ns
+        self._kept: tuple[_Of, tuple[KeptChunk, ...]] | None = None
+        self._timer: threading.Timer | None = None
+
+    def found(self, files: tuple[DataFile, ...], hashing: object) -> tuple[KeptChunk, ...] | None:
+        """What was read from these files; None, and it is forgotten, where that is not the last.
+
+        Args:
+            files: The source's files as they are now.
+            hashing: The hash of ids that is needed.
+        """
+        if self._kept is not None and self._kept[0] == _of(files, hashing):
+            self._forget_later()
+            return self._kept[1]
+        self.forget()
+        return None
+
+    def reading(self, files: tuple[DataFile, ...], hashing: object) -> Reading:
+        """Note a reading that begins now.
+
+        Args:
+            files: The source's files, looked at before; none for a server, of which nothing is
+                kept, since it does not tell whether its data have changed.
+        """
+        settled = all(file.changed_ns < self._now_ns() - _SETTLED_NS for file in files)
+        keeps = bool(files) and settled
+        return Reading(self, _of(files, hashing), self._most_bytes if keeps else None)
+
+    def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
+        self._kept = (of, chunks)
+        self._forget_later()
+
+    def forget(self) -> None:
+        """Forget what is kept."""
+        self._kept = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _forget_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(FORGOTTEN_AFTER_S, _forget, [weakref.ref(self)])
+        self._timer.daemon = True
+        self._timer.start()
+
+
+def _of(files: tuple[DataFile, ...], hashing: object) -> _Of:
+    return _Of(tuple((file, file.changed_ns) for file in files), hashing)
+
+
+def _forget(kept: weakref.ref[KeptCustomers]) -> None:
+    there = kept()
+    if there is not None:
+        there.forget()
+
+
+class Reading:
+    """Customers that are being read; kept once all of them are, and none before.
+
+    Args:
+        room: How many bytes may be kept; None where nothing is.
+    """
+
+    def __init__(self, keeper: KeptCustomers, of: _Of, room: int | None) -> None:
+        self._keeper = keeper
+        self._of = of
+        self._room = room or 0
+        self._chunks: list[KeptChunk] | None = None if room is None else []
+
+    def read(self, hashes: Hashes, grid: FloatMatrix) -> KeptChunk:
+        """The next chunk: ids' hashes, and coordinates of shape ``(n_rows, n_coordinates)``."""
+        chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32))
+        self._room -= chunk.n_bytes
+        if self._room < 0:
+            self._chunks = None
+        elif self._chunks is not None:
+            self._chunks.append(chunk)
+        return chunk
+
+    def complete(self, files: tuple[DataFile, ...]) -> None:
+        """Keep what was read, unless a file changed meanwhile.
+
+        Args:
+            files: The source's files as they are now.
+        """
+        if self._chunks is not None and _of(files, self._of.hashing) == self._of:
+            self._keeper._keep(self._of, tuple(self._chunks))
