@@ -58,9 +58,7 @@ def plan_shown(
     late, took = late_refusals(rows), last_runs(rows)
     return Shown(
         values={
-            "agreement": chosen.hash.hex(),
-            "id": chosen.id,
-            "version": chosen.version,
+            **chosen.named(),
             "served": served,
             "obstacles": [
                 {"code": one.code, "message": one.message, "remedy": one.remedy} for one in problems

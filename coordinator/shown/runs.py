@@ -91,8 +91,7 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
         values=row.to_dict()
         | {
             "served": served,
-            "agreement": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "due": due,
             "privacy": promised(agreement),
             "rounds": [

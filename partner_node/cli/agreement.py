@@ -144,7 +144,7 @@ def sign(
     output.warn(warnings)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
+            **agreement.named(),
             "file": None if out is None else str(out),
             "signed_by": signing.by,
             "complete": complete,
@@ -186,7 +186,7 @@ def decline(
         with noted(home, "agreement decline", proposed[:16], now):
             found = online.decline(home, proposed, comment)
         output.result(
-            {"agreement": found.hash.hex(), "comment": comment},
+            {**found.named(), "comment": comment},
             f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
         )
         return
@@ -196,7 +196,7 @@ def decline(
     with noted(home, "agreement decline", agreement.hash.hex()[:16], now):
         forgotten = forget_first(home, agreement.hash.hex())
     output.result(
-        {"agreement": agreement.hash.hex(), "comment": None},
+        {**agreement.named(), "comment": None},
         FORGOTTEN if forgotten else "No first signature of it waits here.",
         "Tell the operator why it is not signed.",
     )
@@ -237,13 +237,9 @@ def install(
     agreement, replaces, ended = done.agreement, done.replaces, done.runs_ended
     output.result(
         {
-            "agreement": agreement.hash.hex(),
-            "id": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "file": str(done.file),
-            "replaces": None
-            if replaces is None
-            else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
+            "replaces": None if replaces is None else replaces.named(),
             "runs_ended": [run_id.hex() for run_id in ended],
             "waits_until": time_text(agreement.effective) if done.waits else None,
         },
@@ -332,7 +328,7 @@ def _stopped(
     write_file(out, signed.to_bytes())
     sent, warnings = _sent(home, signed)
     return {
-        **stop_values(signed), "file": str(out), "sent": sent, "warnings": warnings,
+        **stop_values(signed, agreement), "file": str(out), "sent": sent, "warnings": warnings,
         "runs_ended": ended,
     }  # fmt: skip
 
@@ -370,7 +366,7 @@ def accept_stop(
             signed.verify(agreement)
         ended = note_stop(home, signed, now)
     output.result(
-        {**stop_values(signed), "runs_ended": ended},
+        {**stop_values(signed, agreement), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
         f"{signed.at}; this node answers nothing more under it.",
     )

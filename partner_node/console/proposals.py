@@ -85,7 +85,7 @@ class ProposalPages:
         warnings = taken(self._home, agreement)
         return Shown(
             values={
-                "agreement": agreement.hash.hex(),
+                **agreement.named(),
                 "signed_by": signing.by,
                 "complete": complete,
                 "warnings": warnings,
