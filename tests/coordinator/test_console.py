@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -70,6 +71,15 @@ def test_a_page_has_the_values_that_a_command_prints(
     printed = shell.json(*words, "--dir", world.directory)
     found = rita.get(f"{world.path(pattern)}.json").json()
     assert found == {"schema_version": 5, "status": "ok", "data": printed}
+
+
+def test_a_figure_has_one_form_on_the_page_of_a_release(world: World) -> None:
+    page = person(world.site, Role.AUDITOR).get(world.path("/releases/{run}")).text
+    text = html.unescape(re.sub(r"<[^>]*>", " ", page))
+    assert re.findall(r"\d%", text) == []
+    told = re.findall(r"customers, ([^ \n]+)", text)
+    shares = [share for share in told if "%" in share]
+    assert shares and all("\xa0%" in share and share.endswith("\xa0·\xa0new") for share in shares)
 
 
 def test_every_page_but_the_budget_is_a_commands(world: World) -> None:
