@@ -50,6 +50,7 @@ JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
+FOLLOWED = "test_followed_settings.py::"
 RELEASED = "test_releases.py::"
 ADDED_BUILDS = "coordinator/store/added_builds.py"
 BUILDS = "test_builds.py::"
@@ -586,6 +587,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if now - self._asked_at < ASKED_EVERY_S:",
         "        if False:",
         READY + "test_a_check_is_due_when_wanted_and_seldom_for_the_operator",
+    ),
+    (
+        CHECKING,
+        "        return home.current()\n",
+        "        return home\n",
+        FOLLOWED + "test_a_section_for_another_agreement_is_checked_without_a_restart",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "        changed()\n",
+        "",
+        FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "            nodes_of(self._directory)\n",
+        "            pass\n",
+        FOLLOWED + "test_what_cannot_be_taken_up_is_logged_once_and_said_to_have_changed",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "        if mark == self._mark:\n",
+        "        if False:\n",
+        FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
     ),
     # releases
     (

@@ -747,6 +747,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/link/flower_link.py",
+        "            self._on_look()\n",
+        "",
+        "test_flower_link.py::test_what_is_to_be_looked_at_is_looked_at_once_each_time_that_messages_are_looked_for",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "            on_look()\n",
+        "",
+        "test_flower_link.py::test_it_is_looked_at_too_while_the_coordinator_is_away",
+    ),
+    (
+        "partner_node/link/flower_link.py",
         "        trust_env=False,\n",
         "",
         "test_flower_link.py::test_proxies_of_the_environment_are_not_consulted",
