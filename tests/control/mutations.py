@@ -50,6 +50,7 @@ JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
+TROUBLE = "test_control_trouble.py::"
 FOLLOWED = "test_followed_settings.py::"
 RELEASED = "test_releases.py::"
 ADDED_BUILDS = "coordinator/store/added_builds.py"
@@ -611,6 +612,25 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if mark == self._mark:\n",
         "        if False:\n",
         FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
+    ),
+    # what keeps a node from the port
+    (
+        "partner_node/control/channel.py",
+        "self._trouble() or self._own_end()",
+        "self._own_end()",
+        TROUBLE + "test_another_authority_is_told_as_that",
+    ),
+    (
+        "partner_node/control/channel.py",
+        "self._trouble() or self._own_end()",
+        "self._trouble()",
+        TROUBLE + "test_a_nodes_own_certificate_that_has_ended_is_told_as_that",
+    ),
+    (
+        "partner_node/control/channel.py",
+        "ours = trouble.code == TLS or ",
+        "ours = ",
+        TROUBLE + "test_a_port_that_speaks_no_tls_is_told_as_that",
     ),
     # releases
     (
