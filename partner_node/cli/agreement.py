@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from machine.console import Format, FormatOption, output
-from machine.files import write_file
+from machine.files import check_writable, write_file
 from partner_node.agreeing import install_agreement, note_stop
 from partner_node.agreement_files import (
     read_agreement,
@@ -29,7 +30,7 @@ from partner_node.signing import (
     FORGOTTEN,
     Signing,
     forget_first,
-    note_signature,
+    let_out,
     sign_agreement,
     taken,
 )
@@ -126,14 +127,16 @@ def sign(
         signed, where = read_agreement(file), file
     agreement, now = signed.agreement, datetime.now(UTC)
     complete = None
+    if out is not None:
+        check_writable(out)
     with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as noting:
         signing = sign_agreement(home, signed, where, by=noting.who, now=now)
         if isinstance(signing, Signing):
+            copy = signing.copy
             if out is not None:
-                write_file(out, signing.copy.to_bytes())
+                let_out(home, signing, partial(write_file, out, copy.to_bytes()), now=now)
             else:
-                complete = send_signature(home, signing.copy)
-            note_signature(home, signing, now)
+                complete = let_out(home, signing, partial(send_signature, home, copy), now=now)
         else:
             noting.waits()
     if isinstance(signing, First):

@@ -50,6 +50,7 @@ JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
+SIGNED = "test_signing_switched_off.py::"
 TROUBLE = "test_control_trouble.py::"
 FOLLOWED = "test_followed_settings.py::"
 RELEASED = "test_releases.py::"
@@ -612,6 +613,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if mark == self._mark:\n",
         "        if False:\n",
         FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
+    ),
+    # signing
+    (
+        "partner_node/signing.py",
+        "    note_signature(home, signing, now)\n    found = leave()\n",
+        "    found = leave()\n    note_signature(home, signing, now)\n",
+        SIGNED
+        + "test_a_node_that_is_switched_off_at_any_step_of_signing_ends_it_with_the_same_command",
+    ),
+    (
+        "partner_node/signing.py",
+        "    found = leave()\n    _forget_word(home, signing.copy.agreement)\n",
+        "    _forget_word(home, signing.copy.agreement)\n    found = leave()\n",
+        SIGNED
+        + "test_a_node_that_is_switched_off_at_any_step_of_signing_ends_it_with_the_same_command",
     ),
     # what keeps a node from the port
     (

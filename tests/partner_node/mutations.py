@@ -1042,7 +1042,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/signing.py",
-        "        Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())\n",
+        "    _forget_word(home, signing.copy.agreement)\n",
         "",
         "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
     ),
