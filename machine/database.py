@@ -17,7 +17,7 @@ from threading import Lock, RLock
 from typing import Any, Final, LiteralString
 from urllib.parse import quote
 
-from machine.files import new_for_owner
+from machine.files import mark_of, new_for_owner
 from protocol.errors import StoreError
 
 #: The longest wait for a lock of the database file, and the pause where SQLite does not wait.
@@ -96,21 +96,15 @@ class Database:
         """The database file, or ``:memory:``."""
         return self._path
 
-    def mark(self) -> tuple[int, ...] | None:
-        """Times and sizes of its files, which differ once it was written; None for ``:memory:``.
+    def mark(self) -> tuple[tuple[int, ...], ...] | None:
+        """The marks of its files, which differ once it was written; None for ``:memory:``.
 
         Two writings within some milliseconds may leave the same ones.
         """
         if self._path == ":memory:":
             return None
-        found: list[int] = []
-        for name in (self._path, f"{self._path}-wal"):
-            try:
-                stat = Path(name).stat()
-            except FileNotFoundError:  # the log goes when the last one closes the file
-                continue
-            found += (stat.st_mtime_ns, stat.st_size)
-        return tuple(found)
+        # The log goes when the last one closes the file.
+        return mark_of(Path(self._path)), mark_of(Path(f"{self._path}-wal"))
 
     def close(self) -> None:
         """Close the file."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from protocol.errors import FedsegError
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 
 def success(data: dict[str, Any]) -> str:

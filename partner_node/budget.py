@@ -96,7 +96,7 @@ def budget_values(
     terms = terms_of(agreement)
     spent = _spent(agreement, charges)
     return {
-        "agreement": agreement.id,
+        **agreement.named(),
         "unit": terms.unit,
         "delta": float(terms.delta),
         "runs_left": runs_left(terms, spent=spent),
@@ -218,7 +218,7 @@ def forecast_values(
     spent = _spent(agreement, charges)
     left = runs_left(terms, spent=spent)
     return {
-        "agreement": agreement.id,
+        **agreement.named(),
         "runs_left": left,
         "follow_ups_left": _follow_ups_left(agreement, spent),
         "reserved_spare_rounds": terms.spare_rounds,

@@ -39,7 +39,7 @@ class Expected:
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
         return {
-            "agreement": self.agreement.id,
+            **self.agreement.named(),
             "next": [moment.to_dict() for moment in self.following],
             "last": None if self.last is None else self.last.to_dict() | {"seen": self.seen},
         }

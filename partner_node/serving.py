@@ -17,6 +17,7 @@ from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
 from partner_node.control.presence import present
 from partner_node.due import expected
+from partner_node.followed_settings import FollowedSettings
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
@@ -53,7 +54,13 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
     link = LinkState()
     traces = exporting(home.config.traces, service="fedseg-node")
     bell = Bell()
-    with home.serving(), traces, _told(home, link), present(home, answer, bell=bell):
+    settings = FollowedSettings(directory, home.config.file)
+    with (
+        home.serving(),
+        traces,
+        _told(home, link),
+        present(home, answer, bell=bell) as check_anew,
+    ):
         if not _agreement_is_there(home, stop):
             return
         nodes = nodes_of(directory)  # the same ones that the ClientApp uses
@@ -77,6 +84,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 app,
                 stop=stop,
                 on_event=lambda event: _note(home, link, event),
+                on_look=lambda: settings.look(check_anew),
                 bell=bell,
             )
 

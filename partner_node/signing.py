@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from partner_node.agreeing import latest_version
 from partner_node.agreement_files import missing_signatures, naming, own_place
@@ -22,13 +23,15 @@ from protocol.agreement.software import Software
 from protocol.errors import AgreementError
 from protocol.signed_agreement import SignedAgreement
 
+T = TypeVar("T")
+
 #: For people, where one person took back what another one began.
 FORGOTTEN: Final = "The first signature that waited here for a second person is forgotten."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signing:
-    """A signature that was made; whoever keeps or sends it calls `note_signature` afterwards.
+    """A signature that was made; it leaves this node by `let_out`.
 
     Attributes:
         copy: The agreement with it.
@@ -79,11 +82,29 @@ def needs_two_to_sign(home: NodeHome, store: NodeStore, agreement: Agreement) ->
     return needs_two(store, SIGNING, agreement, before)
 
 
+def let_out(home: NodeHome, signing: Signing, leave: Callable[[], T], *, now: datetime) -> T:
+    """Have a signature leave this node: it is on record before it does, as whatever leaves is.
+
+    After a kill at any moment the same command ends it. What is on record stays, what was sent is
+    sent again; and the first of two people's words is kept until the signature has left.
+
+    Args:
+        leave: Writes or sends it; what it raises is raised.
+    """
+    note_signature(home, signing, now)
+    found = leave()
+    _forget_word(home, signing.copy.agreement)
+    return found
+
+
 def note_signature(home: NodeHome, signing: Signing, now: datetime) -> None:
-    """Remember that and when this node signed, and who did."""
-    agreement = signing.copy.agreement
+    """Remember that and when this node signed first, and who did."""
     with closing(home.store(home.keystore())) as store, store.transaction():
-        store.note_signed(agreement.hash, now=stamp(now), by=signing.by)
+        store.note_signed(signing.copy.agreement.hash, now=stamp(now), by=signing.by)
+
+
+def _forget_word(home: NodeHome, agreement: Agreement) -> None:
+    with closing(home.store(home.keystore())) as store, store.transaction():
         Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())
 
 

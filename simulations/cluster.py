@@ -126,7 +126,8 @@ class ClusterTask:
         agreement = self.agreement
         plan = agreement.plan
         return {
-            "agreement": {"id": agreement.id, "version": agreement.version},
+            "agreement": agreement.id,
+            "version": agreement.version,
             "privacy": EXACT_WORDS if agreement.privacy is None else NOISED_STATEMENT,
             "plan": plan.name,
             **self._noise_terms(),

@@ -14,6 +14,7 @@ from coordinator import cli as coordinator_cli
 from machine.console import _Lines
 from partner_node import cli as node_cli
 from simulations import cli as simulate_cli
+from tests.agreement_names import check_names
 
 #: By the name of the program.
 _PROGRAMS: Final = {
@@ -49,6 +50,7 @@ class Done:
         assert len(lines) == 1, self.out
         found: dict[str, Any] = json.loads(lines[0])
         assert list(found) == ["schema_version", "status", "data"]
+        check_names(found)
         return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from coordinator.control.standing import parties_readiness
+from coordinator.control.unready import Unready, check_enough_ready
 from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusal_words
 from coordinator.runs.obstacles import check_may_begin, check_parties
@@ -15,13 +17,17 @@ from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 
 
-def to_know_before(rows: Sequence[RunRow], agreement: Agreement) -> list[str]:
-    """What to know before a run under an agreement: who refused late in earlier ones.
+def to_know_before(
+    rows: Sequence[RunRow], agreement: Agreement, not_ready: Sequence[Unready]
+) -> list[str]:
+    """What to know before a run under an agreement: who is not ready, and who refused late before.
 
     Args:
         rows: Runs, also of other agreements.
+        not_ready: As `unready_for` says.
     """
-    return late_refusal_words([row for row in rows if row.agreement_hash == agreement.hash])
+    earlier = [row for row in rows if row.agreement_hash == agreement.hash]
+    return [*(one.words for one in not_ready), *late_refusal_words(earlier)]
 
 
 def start_run(
@@ -37,11 +43,13 @@ def start_run(
 
     Raises:
         UsageError: There is no such agreement or party, or a run goes on (E-RUN-ACTIVE).
-        RuleError: No run may begin under the agreement now.
+        RuleError: No run may begin under the agreement now, or too many of its partners said that
+            they are not ready (E-SET-QUORUM).
     """
     chosen = chosen_in_force(store, agreement, now)
     check_may_begin(store, chosen, now)
     check_parties(chosen, without)
+    check_enough_ready(chosen, parties_readiness(store, chosen, without=without, now=now))
     store.request_run(run_id, chosen, without=tuple(without))
 
 

@@ -66,7 +66,7 @@ def lint(
     differing = drafting.since_version_before(agreement, directory)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
+            **agreement.named(),
             "problems": [],
             "warnings": warnings,
             "changes": None if differing is None else differing.to_dict(),
@@ -150,9 +150,7 @@ def propose(
     differing = drafting.since_version_before(agreement, directory)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
-            "id": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "replaced": [one.hash.hex() for one in replaced],
             "warnings": warnings,
             "changes": None if differing is None else differing.to_dict(),
@@ -219,7 +217,7 @@ def status(
     for party in joined.agreement.parties:
         table.add_row(party.id, "no" if party.id in missing else "yes")
     data = {
-        "agreement": joined.agreement.hash.hex(),
+        **joined.agreement.named(),
         "signed": [p.id for p in joined.agreement.parties if p.id not in missing],
         "missing": sorted(missing),
     }
@@ -243,7 +241,7 @@ def publish(
         store.add_agreement(joined)
         save_signed(out, joined)
     output.result(
-        {"agreement": joined.agreement.hash.hex(), "file": str(out)},
+        {**joined.agreement.named(), "file": str(out)},
         f"Agreement {joined.agreement.id} is signed by everyone; wrote {out}.",
         f"It takes effect at {joined.agreement.effective:%Y-%m-%d %H:%M} UTC; runs until then are "
         "under the version before."
@@ -266,7 +264,7 @@ def stop(
         ended = take_stop(store, stop)
     output.result(
         {
-            "agreement": stop.agreement_hash.hex(),
+            **store.agreement(stop.agreement_hash).named(),
             "partner": stop.partner,
             "at": stop.at,
             "reason": stop.reason,

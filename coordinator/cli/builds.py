@@ -64,7 +64,7 @@ def propose(
     waits = [party.id for party in added.missing(chosen)]
     output.result(
         {
-            "agreement": chosen.hash.hex(),
+            **chosen.named(version="agreement_version"),
             **build.to_dict(),
             "missing": waits,
             "file": None if out is None else str(out),
@@ -106,7 +106,7 @@ def status(
         table.add_row(one.build.version, one.build.sha256.hex(), ", ".join(waits) or "complete")
     output.result(
         {
-            "agreement": chosen.hash.hex(),
+            **chosen.named(version="agreement_version"),
             "builds": rows,
             "file": None if out is None else str(out),
         },

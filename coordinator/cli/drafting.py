@@ -227,7 +227,7 @@ def _draft_signed(source: Path, out: Path, directory: Path) -> None:
     differing = since_version_before(written, directory)
     output.result(
         {
-            "agreement": signed.agreement.hash.hex(),
+            **signed.agreement.named(),
             "file": str(out),
             "changes": None if differing is None else differing.to_dict(),
         },

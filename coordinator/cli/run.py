@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +17,7 @@ from coordinator.cli.progress import follow
 from coordinator.cli.run_plan import plan
 from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
+from coordinator.control.unready import unready_for
 from coordinator.runs.chosen_run import find_run
 from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.life import NOT_SERVED, is_served
@@ -51,16 +54,23 @@ def start(
     """Ask for a run; `serve` drives it."""
     config = CoordinatorConfig.load(directory)
     store, run_id, now = config.open_store(), os.urandom(16), datetime.now(UTC)
+    left_out = tuple(without or ())
     with noted(config, "run start", agreement):
-        for words in to_know_before(store.runs(), chosen_in_force(store, agreement, now)):
-            diagnostics.print(f"note: {words}", style="yellow")
-        start_run(store, agreement, run_id=run_id, without=without or (), now=now)
+        chosen = chosen_in_force(store, agreement, now)
+        not_ready = unready_for(store, chosen, without=left_out, now=now)
+        notes = to_know_before(store.runs(), chosen, not_ready)
+        start_run(store, agreement, run_id=run_id, without=left_out, now=now)
+    if not watch and not is_served(directory):
+        notes.append(f"{NOT_SERVED}; the run waits")
+    for words in notes:
+        diagnostics.print(f"note: {words}", style="yellow")
+    known = {"notes": notes, "not_ready": [one.to_dict() for one in not_ready]}
     if watch:
-        report_end(store, follow(store, run_id, directory))
+        report_end(store, follow(store, run_id, directory), known)
         return
-    if not is_served(directory):
-        diagnostics.print(f"note: {NOT_SERVED}; the run waits", style="yellow")
-    output.result({"run_id": run_id.hex()}, f"Run {run_id.hex()} is requested.")
+    output.result(
+        {"run_id": run_id.hex(), **chosen.named(), **known}, f"Run {run_id.hex()} is requested."
+    )
 
 
 @app.command("watch")
@@ -108,14 +118,20 @@ def stop(run: RunArgument = "", directory: Directory = HERE, format: Format = Fo
     output.result({"run_id": row.run_id.hex()}, f"Run {short(row.run_id)} is stopped.")
 
 
-def report_end(store: CoordinatorStore, row: RunRow) -> None:
-    """Print how a run ended; raises RunFailedError when it failed."""
+def report_end(
+    store: CoordinatorStore, row: RunRow, known: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Print how a run ended; raises RunFailedError when it failed.
+
+    Args:
+        known: What was known when it was asked for, as JSON values.
+    """
     if row.state == FAILED:
         raise RunFailedError(row.reason, code=row.code, remedy=row.remedy)
     release = SignedRelease.from_bytes(store.release(row.run_id)).release
     privacy = release.privacy_words
     output.result(
-        row.to_dict() | {"privacy": privacy},
+        row.to_dict() | {"privacy": privacy} | dict(known),
         f"{_run_words(row)} Privacy: {privacy}.",
         f"{row_cap_words(release, store.agreement(row.agreement_hash))}.",
     )

@@ -69,7 +69,7 @@ def _change(
         one, on_record, changed = change_pause(store, chosen, paused=pause, reason=reason, now=now)
     is_now = "paused" if pause else "not paused"
     output.result(
-        {"agreement": one.id, "paused": pause, "changed": changed, "reason": on_record.reason},
+        {**one.named(), "paused": pause, "changed": changed, "reason": on_record.reason},
         f"The schedule of agreement {one.id} is {is_now}"
         + (f": {shown(on_record.reason)}" if changed else " already; nothing was changed."),
         "Runs that go on are not ended by it." if changed and pause else "",

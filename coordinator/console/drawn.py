@@ -13,7 +13,7 @@ from markupsafe import Markup
 from coordinator.report import charts
 from coordinator.report.data import ReportData, ReportSegment
 from coordinator.report.plots import DISTANCE, inertia_of, seconds_of, strips_of
-from coordinator.report.view import ReportView, size_text
+from coordinator.report.view import ReportView
 from machine.drawing.colours import segment_colour
 from machine.drawing.numbers import with_unit
 from machine.drawing.widest_pair import map_of
@@ -30,8 +30,8 @@ class Card:
     Attributes:
         badge: Its id on its colour, as SVG.
         bar: How large it is beside the largest, as SVG.
-        size: Its customers, with the noise's margin, and their share.
-        since: What it is compared with the release before; empty for the first.
+        told: Its customers, with the noise's margin, their share, and what it is compared with
+            the release before, where there was one.
         facts: What sets it apart: feature, value, and how that stands to all.
         use: What it may be used for; empty where nothing is suggested.
     """
@@ -39,8 +39,7 @@ class Card:
     name: str
     badge: Markup
     bar: Markup
-    size: str
-    since: str
+    told: str
     facts: tuple[tuple[str, str, str], ...]
     use: str
 
@@ -89,8 +88,7 @@ def _card(report: ReportView, told: SegmentView, segment: ReportSegment) -> Card
         name=segment.name,
         badge=_svg(charts.badge(segment.label, colour)),
         bar=_svg(charts.bar(segment.size / largest, colour)),
-        size=f"{size_text(segment)} customers, {report.share_text(segment)}",
-        since=segment.since,
+        told=report.told_text(segment),
         facts=tuple((one.feature, with_unit(one.centre, one.unit), one.standing) for one in order),
         use=segment.use,
     )

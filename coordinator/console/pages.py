@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, cast
 
 from coordinator.acts.runs import to_know_before
 from coordinator.config import CoordinatorConfig
 from coordinator.console.drawn import release_drawn
 from coordinator.control.proposals import Proposals
+from coordinator.control.unready import Unready, unready_for
 from coordinator.report.released import report_of, view_of
 from coordinator.runs.due import scheduled_agreements
 from coordinator.runs.forecast import budget
@@ -41,6 +43,7 @@ from machine.accounts.roles import Permission, may
 from machine.shown import Shown
 from machine.text import short
 from machine.web.site import Asked
+from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError, StoreError, UsageError
 from protocol.privacy.accounting import epsilon_text
 from protocol.release.view import ReleaseView
@@ -90,13 +93,16 @@ class Pages:
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
             "startable": [
-                (id, to_know_before(rows, one))
+                (id, to_know_before(rows, one, self._unready(one, asked.now)))
                 for id, one in in_force(self._store, asked.now).items()
             ]
             if starts
             else [],
             "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
+
+    def _unready(self, agreement: Agreement, now: datetime) -> list[Unready]:
+        return unready_for(self._store, agreement, without=(), now=now)
 
     def _rows(self, asked: Asked) -> list[RunRow]:
         """All runs: they are read once for what a page shows."""

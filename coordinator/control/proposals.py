@@ -96,9 +96,7 @@ class Proposal:
         """It as JSON values."""
         agreement = self.draft.agreement
         return {
-            "agreement": self.hash.hex(),
-            "id": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "proposed_at": self.proposed_at,
             "effective": time_text(agreement.effective),
             "complete": self.complete,

@@ -39,9 +39,7 @@ class ReadinessRow:
     def to_dict(self, agreement: Agreement) -> dict[str, Any]:
         """It as JSON values, with the agreement's name."""
         return {
-            "agreement": self.agreement_hash.hex(),
-            "id": agreement.id,
-            "agreement_version": agreement.version,
+            **agreement.named(version="agreement_version"),
             "passed": not self.codes,
             "codes": list(self.codes),
             "since": self.since,

@@ -28,7 +28,7 @@ from machine.drawing.numbers import (
 )
 from machine.drawing.widest_pair import map_of
 from protocol.release.names import standing
-from protocol.release.shares import size_words
+from protocol.release.shares import percent_words, size_words
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 #: With more rounds than this their table is collapsed.
@@ -211,8 +211,7 @@ def _cards(view: ReportView) -> str:
         cards.append(
             f'<article class="card" style="border-top-color:{segment_colour(segment.colour)}">'
             f"<h3>{_named(segment)}</h3>"
-            f"<p class='reach'>{size_text(segment)} customers, "
-            f"{view.share_text(segment)}{_since(segment)}</p><ul>{lines}</ul>"
+            f"<p class='reach'>{escape(view.told_text(segment))}</p><ul>{lines}</ul>"
             f"{_use(view.data, segment)}</article>"
         )
     return _section(
@@ -223,10 +222,6 @@ def _cards(view: ReportView) -> str:
         + (f" Customers were asked {view.data.question}." if view.data.question else ""),
         f'<div class="cards">{"".join(cards)}</div>',
     )
-
-
-def _since(segment: ReportSegment) -> str:
-    return f" · {escape(segment.since)}" if segment.since else ""
 
 
 def _use(data: ReportData, segment: ReportSegment) -> str:
@@ -446,7 +441,7 @@ def _masked(seen: ReportCoordinator) -> str:
     if not seen.masked_example:
         return ""
     bits = (
-        f" Over all masked vectors {seen.one_bits:.2%} of the bits are ones."
+        f" Over all masked vectors {percent_words(seen.one_bits, digits=2)} of the bits are ones."
         if seen.one_bits is not None
         else ""
     )

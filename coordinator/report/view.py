@@ -55,10 +55,20 @@ class ReportView:
     def share_text(self, segment: ReportSegment) -> str:
         """Its share of the customers on the page; says of whom where that is not everybody."""
         share = self.shares[self.data.segments.index(segment)]
-        return share_words(share).replace(" %", "%") + (" of the released" if self.partial else "")
+        return whole(share_words(share)) + (" of the released" if self.partial else "")
+
+    def told_text(self, segment: ReportSegment) -> str:
+        """Its customers, their share, and what became of it since the release before."""
+        since = f"{whole(' · ')}{segment.since}" if segment.since else ""
+        return f"{size_text(segment)} customers, {self.share_text(segment)}{since}"
+
+
+def whole(text: str) -> str:
+    """A text that stays on one line."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def size_text(segment: ReportSegment) -> str:
     """A segment's size with its margin."""
     margin = f" ± {count_text(segment.margin)}" if segment.margin else ""
-    return f"{count_text(segment.size)}{margin}"
+    return whole(f"{count_text(segment.size)}{margin}")

@@ -25,9 +25,7 @@ def agreements_shown(store: CoordinatorStore, now: datetime) -> Shown:
     current = {one.hash for one in in_force(store, now).values()}
     rows: list[dict[str, Any]] = [
         {
-            "agreement": one.hash.hex(),
-            "id": one.id,
-            "version": one.version,
+            **one.named(),
             "effective": time_text(one.effective),
             "expires": time_text(one.expires),
             "state": _state(store, one, current, now),
@@ -37,7 +35,7 @@ def agreements_shown(store: CoordinatorStore, now: datetime) -> Shown:
     table = folding_table("agreement", "version", "from", "to", "stands", title="Agreements")
     for row in rows:
         table.add_row(
-            row["id"], str(row["version"]), minute(row["effective"]), minute(row["expires"]),
+            row["agreement"], str(row["version"]), minute(row["effective"]), minute(row["expires"]),
             row["state"],
         )  # fmt: skip
     proposals = proposals_shown(Proposals(store).all(), now)
@@ -69,8 +67,8 @@ def agreement_shown(store: CoordinatorStore, agreement_hash: bytes, now: datetim
     published = agreement_hash in known
     return Shown(
         values={
-            "agreement": agreement.to_dict(),
-            "hash": agreement_hash.hex(),
+            **agreement.named(),
+            "document": agreement.to_dict(),
             "published": published,
             "signatures": _signatures(agreement, proposal),
             "stops": [

@@ -20,9 +20,7 @@ def budgets_shown(store: CoordinatorStore, now: datetime) -> Shown:
         follows = begins_at(one, last_release(store, one)) is not None
         rows.append(
             {
-                "agreement": one.hash.hex(),
-                "id": one.id,
-                "version": one.version,
+                **one.named(),
                 "follows": follows,
                 "budget": None if costs is None else costs.to_dict(),
             }

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from coordinator.control.standing import UNKNOWN, PartnerReadiness, parties_readiness
+from coordinator.control.unready import check_enough_ready
 from coordinator.runs.forecast import (
     Budget,
     LastRun,
@@ -25,7 +26,7 @@ from machine.tables import folding_table
 from machine.text import how_many, minute, number_words, short
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import last_questions
-from protocol.errors import FedsegError
+from protocol.errors import FedsegError, RuleError
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted
 from protocol.release.last import begins_at
@@ -52,15 +53,17 @@ def plan_shown(
     release = last_release(store, chosen)
     partners = parties_readiness(store, chosen, without=without, now=now)
     problems = obstacles(store, chosen, without=without, now=now)
+    try:
+        check_enough_ready(chosen, partners)
+    except RuleError as problem:
+        problems.append(problem)
     costs = budget(store, chosen)
     follows = begins_at(chosen, release) is not None
     expected = precision(chosen, release, without=without, customers=customers)
     late, took = late_refusals(rows), last_runs(rows)
     return Shown(
         values={
-            "agreement": chosen.hash.hex(),
-            "id": chosen.id,
-            "version": chosen.version,
+            **chosen.named(),
             "served": served,
             "obstacles": [
                 {"code": one.code, "message": one.message, "remedy": one.remedy} for one in problems

@@ -91,8 +91,7 @@ def run_shown(store: CoordinatorStore, row: RunRow, *, served: bool, now: dateti
         values=row.to_dict()
         | {
             "served": served,
-            "agreement": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "due": due,
             "privacy": promised(agreement),
             "rounds": [
@@ -157,7 +156,9 @@ def _partners_of(row: RunRow, now: datetime) -> list[object]:
     if not progress:
         return []
     waiting, refusals = progress["waiting_for"], progress.get("refusals", {})
-    table = folding_table("partner", "stands", "heard last", title="Partners in this run")
+    known = progress.get("heard", {})  # of those that are waited for
+    headers = ("partner", "stands", *(("heard last",) if known or not row.ended else ()))
+    rows = []
     for partner in progress["participants"]:
         state = "answered"
         if partner in waiting and not row.ended:
@@ -166,12 +167,15 @@ def _partners_of(row: RunRow, now: datetime) -> list[object]:
             state = "missing at the end"
         if partner in refusals:
             state += f"; refused with {refusals[partner]}"
-        heard = progress.get("heard", {}).get(partner, "")
-        table.add_row(partner, state, minute(heard) if heard else "")
+        heard = known.get(partner, "")
+        rows.append((partner, state, minute(heard) if heard else ""))
     for partner in progress.get("left_out", ()):
         code = refusals.get(partner)
-        table.add_row(partner, "left out" + (f"; refused with {code}" if code else ""), "")
-    return [table] if table.rows else []
+        rows.append((partner, "left out" + (f"; refused with {code}" if code else ""), ""))
+    table = folding_table(*headers, title="Partners in this run")
+    for cells in rows:
+        table.add_row(*cells[: len(headers)])
+    return [table] if rows else []
 
 
 def _rounds(rounds: Sequence[RoundRow]) -> list[object]:

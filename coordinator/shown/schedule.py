@@ -32,8 +32,7 @@ def schedule_shown(
         terms = one.schedule
         values.append(
             {
-                "agreement": one.id,
-                "version": one.version,
+                **one.named(),
                 "schedule": None if terms is None else terms.to_dict(),
                 "paused": scheduled.paused(one.id),
                 "pauses": [change.to_dict() for change in pauses],

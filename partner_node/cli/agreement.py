@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from machine.console import Format, FormatOption, output
-from machine.files import write_file
+from machine.files import check_writable, write_file
 from partner_node.agreeing import install_agreement, note_stop
 from partner_node.agreement_files import (
     read_agreement,
@@ -29,7 +30,7 @@ from partner_node.signing import (
     FORGOTTEN,
     Signing,
     forget_first,
-    note_signature,
+    let_out,
     sign_agreement,
     taken,
 )
@@ -126,14 +127,16 @@ def sign(
         signed, where = read_agreement(file), file
     agreement, now = signed.agreement, datetime.now(UTC)
     complete = None
+    if out is not None:
+        check_writable(out)
     with noted(home, "agreement sign", agreement.hash.hex()[:16], now) as noting:
         signing = sign_agreement(home, signed, where, by=noting.who, now=now)
         if isinstance(signing, Signing):
+            copy = signing.copy
             if out is not None:
-                write_file(out, signing.copy.to_bytes())
+                let_out(home, signing, partial(write_file, out, copy.to_bytes()), now=now)
             else:
-                complete = send_signature(home, signing.copy)
-            note_signature(home, signing, now)
+                complete = let_out(home, signing, partial(send_signature, home, copy), now=now)
         else:
             noting.waits()
     if isinstance(signing, First):
@@ -144,7 +147,7 @@ def sign(
     output.warn(warnings)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
+            **agreement.named(),
             "file": None if out is None else str(out),
             "signed_by": signing.by,
             "complete": complete,
@@ -186,7 +189,7 @@ def decline(
         with noted(home, "agreement decline", proposed[:16], now):
             found = online.decline(home, proposed, comment)
         output.result(
-            {"agreement": found.hash.hex(), "comment": comment},
+            {**found.named(), "comment": comment},
             f"Declined agreement {found.id}, version {found.version}; the operator reads why.",
         )
         return
@@ -196,7 +199,7 @@ def decline(
     with noted(home, "agreement decline", agreement.hash.hex()[:16], now):
         forgotten = forget_first(home, agreement.hash.hex())
     output.result(
-        {"agreement": agreement.hash.hex(), "comment": None},
+        {**agreement.named(), "comment": None},
         FORGOTTEN if forgotten else "No first signature of it waits here.",
         "Tell the operator why it is not signed.",
     )
@@ -237,13 +240,9 @@ def install(
     agreement, replaces, ended = done.agreement, done.replaces, done.runs_ended
     output.result(
         {
-            "agreement": agreement.hash.hex(),
-            "id": agreement.id,
-            "version": agreement.version,
+            **agreement.named(),
             "file": str(done.file),
-            "replaces": None
-            if replaces is None
-            else {"agreement": replaces.hash.hex(), "id": replaces.id, "version": replaces.version},
+            "replaces": None if replaces is None else replaces.named(),
             "runs_ended": [run_id.hex() for run_id in ended],
             "waits_until": time_text(agreement.effective) if done.waits else None,
         },
@@ -332,7 +331,7 @@ def _stopped(
     write_file(out, signed.to_bytes())
     sent, warnings = _sent(home, signed)
     return {
-        **stop_values(signed), "file": str(out), "sent": sent, "warnings": warnings,
+        **stop_values(signed, agreement), "file": str(out), "sent": sent, "warnings": warnings,
         "runs_ended": ended,
     }  # fmt: skip
 
@@ -370,7 +369,7 @@ def accept_stop(
             signed.verify(agreement)
         ended = note_stop(home, signed, now)
     output.result(
-        {**stop_values(signed), "runs_ended": ended},
+        {**stop_values(signed, agreement), "runs_ended": ended},
         f"{signed.partner} stopped agreement {agreement.id}, version {agreement.version}, at "
         f"{signed.at}; this node answers nothing more under it.",
     )

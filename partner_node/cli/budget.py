@@ -142,7 +142,7 @@ def carry(
     found = budget_shown(agreement, store)
     output.result(
         {
-            "agreement": agreement.id,
+            **agreement.named(),
             "runs": runs,
             "rho": rho_of_cost(sum(c.cost for c in charges)),
             "carried_before": [{"at": at, "runs": many} for at, many in before],

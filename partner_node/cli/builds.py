@@ -56,7 +56,7 @@ def list_builds(
         table.add_row(row["version"], row["sha256"], row["state"] + waits)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
+            **agreement.named(version="agreement_version"),
             "protocol": agreement.software.protocol,
             "builds": rows,
             "installed": installed.build.to_dict() | {"protocol": PROTOCOL},
@@ -100,7 +100,7 @@ def sign_build(
             complete = send_build_signature(home, agreement, found)
     output.result(
         {
-            "agreement": agreement.hash.hex(),
+            **agreement.named(version="agreement_version"),
             **found.build.to_dict(),
             "file": None if out is None else str(out),
             "complete": complete,
@@ -125,7 +125,7 @@ def accept_build(
     with naming_file(file), _noted(home, "builds accept", found):
         is_new = accept(home, agreement, found)
     output.result(
-        {"agreement": agreement.hash.hex(), **found.build.to_dict(), "new": is_new},
+        {**agreement.named(version="agreement_version"), **found.build.to_dict(), "new": is_new},
         f"fedseg {found.build.version}, code {found.build.sha256.hex()}, may run here under "
         f"agreement {agreement.id}, version {agreement.version}.",
     )

@@ -80,8 +80,7 @@ def preview(
     names = [coordinate.name for coordinate in terms.coordinates]
     shown = _rows(home, terms, rows) if rows and not report.problems else np.empty((0, len(names)))
     values: dict[str, Any] = {
-        "agreement": terms.id,
-        "agreement_version": terms.version,
+        **terms.named(version="agreement_version"),
         "features": [quality.to_dict() for quality in report.features],
         "rows": [dict(zip(names, row, strict=True)) for row in shown.tolist()],
         "problems": [problem_values(problem) for problem in report.problems],

@@ -138,7 +138,7 @@ def compare(
     if before is None:
         output.result(
             {
-                "agreement": after.agreement.id,
+                **after.agreement.named(),
                 "old": None,
                 "new": after.release.hash.hex(),
                 "segments": [],
@@ -172,7 +172,7 @@ def compare(
         moved = migration(own_customers(home, after, datetime.now(UTC)), before, after)
     output.result(
         {
-            "agreement": after.agreement.id,
+            **after.agreement.named(),
             "old": before.release.hash.hex(),
             "new": after.release.hash.hex(),
             "privacy": after.release.privacy_words,
@@ -224,7 +224,7 @@ def trend(
     found = trends(releases, reached)
     output.result(
         {
-            "agreement": agreement,
+            **known[0].agreement.named(),
             "releases": [{**one.view.named(), "received_at": one.received_at} for one in releases],
             "segments": [one.to_dict() for one in found],
         },

@@ -118,12 +118,7 @@ class Pages:
         """The agreements in force here."""
         found = self._in_force()
         return Shown(
-            values={
-                "agreements": [
-                    {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
-                    for one in found
-                ]
-            },
+            values={"agreements": [one.named() for one in found]},
             parts=[] if found else ["No agreement is in force here."],
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from machine.accounts.roles import Permission, may
@@ -18,7 +19,7 @@ from partner_node.four_eyes import Confirmations, First
 from partner_node.home import NodeHome
 from partner_node.shown.agreement import agreement_shown
 from partner_node.shown.four_eyes import waits_shown
-from partner_node.signing import needs_two_to_sign, note_signature, sign_agreement, taken
+from partner_node.signing import let_out, needs_two_to_sign, sign_agreement, taken
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.governance import SIGNING
 from protocol.errors import ConfigError, UsageError
@@ -80,12 +81,12 @@ class ProposalPages:
         signing = sign_agreement(self._home, signed, where, by=asked.account.name, now=asked.now)
         if isinstance(signing, First):
             return Waits(shows=waits_shown(signing, f"Nothing is signed yet of {called}"))
-        complete = send_signature(self._home, signing.copy)
-        note_signature(self._home, signing, asked.now)
+        send = partial(send_signature, self._home, signing.copy)
+        complete = let_out(self._home, signing, send, now=asked.now)
         warnings = taken(self._home, agreement)
         return Shown(
             values={
-                "agreement": agreement.hash.hex(),
+                **agreement.named(),
                 "signed_by": signing.by,
                 "complete": complete,
                 "warnings": warnings,

@@ -7,15 +7,17 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from cryptography import x509
 from google.protobuf.message import DecodeError, Message
 
 from machine.quiet_grpc import grpc
 from partner_node.control.refusals import refusal
 from partner_node.link.proxy import Proxy
-from partner_node.link.trouble import Trouble, of_failure
+from partner_node.link.trouble import TLS, Trouble, of_failure
 from partner_node.link.tunnel import secured
 from protocol.control.calls import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, path
 from protocol.errors import FedsegError, TransportError
@@ -72,6 +74,7 @@ class Channel:
     ) -> None:
         self._address = address
         self._roots = roots
+        self._certificate = identity.certificate
         self._proxy = proxy
         config = {"methodConfig": [{"name": [{}], "retryPolicy": _RETRIES}]} if retries else {}
         self._channel = grpc.secure_channel(
@@ -109,7 +112,8 @@ class Channel:
         """Make one call.
 
         Raises:
-            TransportError: The coordinator is not reached (E-CONTROL-AWAY), or answers nonsense.
+            TransportError: The coordinator is not reached (E-CONTROL-AWAY), shows another
+                certificate than it should (E-LINK-TLS), or answers nonsense.
             FedsegError: It refuses; the code is its own, the words are ours.
         """
         with self._errors(name):
@@ -154,32 +158,49 @@ class Channel:
     def _failure(self, name: str, error: Any) -> FedsegError:
         status, told = error.code(), str(error.details() or "")
         if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            if self._proxy is not None and (trouble := self._trouble(self._proxy)) is not None:
-                return trouble
-            return TransportError(
-                f"the control port {self._address} does not answer this node",
-                code="E-CONTROL-AWAY",
-                remedy="ask the operator whether the coordinator serves, and whether this node is "
-                "still a member (fedseg-coordinator partner list); look for a firewall on the way",
-            )
+            return self._trouble() or self._own_end() or self._unanswered()
         return refusal(name, told, fallback=status.name)
 
-    def _trouble(self, proxy: Proxy) -> TransportError | None:
-        """What is wrong on the way through the proxy, of which gRPC tells texts alone."""
+    def _trouble(self) -> TransportError | None:
+        """What is wrong on the way, or with the certificate there; gRPC tells texts alone."""
         try:
             context = ssl.create_default_context(cadata=self._roots.decode("ascii"))
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # gRPC takes a leaf as well
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # and is no stricter
+            context.minimum_version = ssl.TLSVersion.TLSv1_3  # as in `pinned`
             context.set_alpn_protocols(["h2"])
-            with secured(self._address, context, proxy, timeout_s=_LOOK_S):
+            with secured(self._address, context, self._proxy, timeout_s=_LOOK_S):
                 return None
         except OSError as error:
-            return away(self._address, of_failure(error, through_proxy=True), proxy)
+            trouble = of_failure(error, through_proxy=self._proxy is not None)
+            return away(self._address, trouble, self._proxy)
+
+    def _unanswered(self) -> TransportError:
+        return TransportError(
+            f"the control port {self._address} does not answer this node",
+            code="E-CONTROL-AWAY",
+            remedy="ask the operator whether the coordinator serves, and whether this node is "
+            "still a member (fedseg-coordinator partner list); look for a firewall on the way",
+        )
+
+    def _own_end(self) -> TransportError | None:
+        """That this node's own certificate has ended, with which the port lets nobody in."""
+        end = x509.load_pem_x509_certificate(self._certificate).not_valid_after_utc
+        if end > datetime.now(UTC):
+            return None
+        return TransportError(
+            f"the control port {self._address} does not answer this node, whose certificate ended "
+            f"on {end:%Y-%m-%d}",
+            code="E-CONTROL-AWAY",
+            remedy="ask the operator for an invitation; `fedseg-node check` says how it is used; "
+            "or set this machine's clock, when it is ahead",
+        )
 
 
 def away(address: str, trouble: Trouble, proxy: Proxy | None) -> TransportError:
     """The error for a control port that is not reached."""
     by = "" if proxy is None else f" through {proxy.words}"
-    ours = trouble.code.startswith("E-PROXY")
+    ours = trouble.code == TLS or trouble.code.startswith("E-PROXY")
     return TransportError(
         f"the control port {address} is not reached{by}: {trouble.words}",
         code=trouble.code if ours else "E-CONTROL-AWAY",

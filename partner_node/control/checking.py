@@ -68,15 +68,27 @@ class Checking:
         """Check now, when it is wanted, and once in `every_s`, until it is ended."""
         while not self._ended:
             try:
-                check_readiness(self._home)
+                home = _as_written_now(self._home)
+                check_readiness(home)
                 if not self._ended:
-                    told_now(self._home)
+                    told_now(home)
             except (FedsegError, OSError) as error:
                 logger.warning("readiness was not checked: %s", error)
             except Exception as error:  # outermost loop: whatever the data, tomorrow is a day
                 logger.error("readiness was not checked: %s", type(error).__name__)
             self._wake.wait(self._every_s)
             self._wake.clear()
+
+
+def _as_written_now(home: NodeHome) -> NodeHome:
+    """The folder as its configuration is now; as it was while that cannot be read.
+
+    The check fails then, which is told under the agreements of before.
+    """
+    try:
+        return home.current()
+    except FedsegError:
+        return home
 
 
 @contextmanager

@@ -29,8 +29,8 @@ def pinned_certificate(address: str, fingerprint: bytes, *, proxy: Proxy | None 
         fingerprint: SHA-256 of its public key.
 
     Raises:
-        TransportError: It is not reached (E-CONTROL-AWAY, or E-PROXY-… for a proxy on the way), or
-            shows another key (E-CONTROL-FINGERPRINT).
+        TransportError: It is not reached (E-CONTROL-AWAY, or E-PROXY-… for a proxy on the way),
+            speaks no TLS (E-LINK-TLS), or shows another key (E-CONTROL-FINGERPRINT).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

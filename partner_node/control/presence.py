@@ -116,8 +116,8 @@ def present(
     bell: Bell | None = None,
     first_wait_s: float = _FIRST_WAIT_S,
     most_wait_s: float = _MOST_WAIT_S,
-) -> Iterator[None]:
-    """Listen to the coordinator until the block ends.
+) -> Iterator[Callable[[], None]]:
+    """Listen to the coordinator until the block ends; yields what has readiness checked anew.
 
     The node shows itself, renews its certificate, takes the authorities that the coordinator
     states, takes up an agreement that every party signed, exchanges stops, takes releases of runs
@@ -130,14 +130,14 @@ def present(
         bell: Rung when a run has something to ask.
     """
     if home.config.coordinator.control is None:
-        yield
+        yield lambda: None
         return
     with checking(home) as checks:
         presence = _Presence(home, answer, checks, bell or Bell(), first_wait_s, most_wait_s)
         keeper = threading.Thread(target=presence.keep, name="presence")
         keeper.start()
         try:
-            yield
+            yield checks.want
         finally:
             presence.end()
             keeper.join()

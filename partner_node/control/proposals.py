@@ -79,12 +79,14 @@ class Proposed:
         """Who answered what."""
         return "; ".join(answer.words for answer in self.answers)
 
+    def named(self) -> dict[str, Any]:
+        """Which agreement it is, as `Agreement.named`."""
+        return {"agreement": self.id, "version": self.version, "agreement_hash": self.hash.hex()}
+
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
         return {
-            "agreement": self.hash.hex(),
-            "id": self.id,
-            "version": self.version,
+            **self.named(),
             "complete": self.complete,
             "answers": [answer.to_dict() for answer in self.answers],
         }

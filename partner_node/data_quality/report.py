@@ -102,9 +102,7 @@ class DataReport:
         """The report as JSON values."""
         return {
             "passed": not self.problems,
-            "agreement": self.agreement.id,
-            "agreement_version": self.agreement.version,
-            "agreement_hash": self.agreement.hash.hex(),
+            **self.agreement.named(version="agreement_version"),
             "looked_at": f"{self.looked_at:%Y-%m-%dT%H:%M:%SZ}",
             "kind": self.kind,
             "customers": self.customers,

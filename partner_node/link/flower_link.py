@@ -133,6 +133,7 @@ def serve_link(
     *,
     stop: threading.Event,
     on_event: Callable[[LinkEvent], None],
+    on_look: Callable[[], None] = lambda: None,
     bell: Bell | None = None,
 ) -> None:
     """Stay connected and answer messages until `stop` is set.
@@ -146,6 +147,8 @@ def serve_link(
         app: Answers the messages; runs in this thread, one message at a time.
         stop: Ends the link as soon as possible: at most one call later when idle.
         on_event: Called from this thread for each `LinkEvent`; must not raise.
+        on_look: Called from this thread each time that messages were looked for, or could not be,
+            after one that came was answered; must not raise.
         bell: Wakes the link while it waits; None where nobody does.
 
     Raises:
@@ -157,7 +160,9 @@ def serve_link(
     failures = 0
     with fleet:
         while not stop.is_set():
-            session = _Session(config, fleet, app, stop=stop, on_event=on_event, bell=bell)
+            session = _Session(
+                config, fleet, app, stop=stop, on_event=on_event, on_look=on_look, bell=bell
+            )
             try:
                 session.run()
                 continue
@@ -171,6 +176,7 @@ def serve_link(
             logger.warning("link lost (%s), attempt %s", code, failures)
             if trouble is not None:
                 logger.warning("%s: %s; %s", config.address, trouble.words, trouble.way_out)
+            on_look()
             pause = min(config.poll.reconnect_max_s, 0.2 * 2.0 ** min(failures - 1, 10))
             stop.wait(pause * random.uniform(0.7, 1.0))  # noqa: S311 (spreads load, no secret)
     on_event(LinkEvent(kind="stopped"))
@@ -361,6 +367,7 @@ class _Session:
         *,
         stop: threading.Event,
         on_event: Callable[[LinkEvent], None],
+        on_look: Callable[[], None],
         bell: Bell,
     ) -> None:
         self._config = config
@@ -370,6 +377,7 @@ class _Session:
         self._app = app
         self._stop = stop
         self._on_event = on_event
+        self._on_look = on_look
         self._node = Node()
         self._approved_runs: OrderedDict[int, bool] = OrderedDict()
         self._over = threading.Event()
@@ -476,7 +484,9 @@ class _Session:
             except _RefusedCallError as refused:
                 raise refused.as_lost() from refused
             # Flower hands out one at a time.
-            if pulled.messages_list and self._answer(pulled.messages_list[0]):
+            answered = bool(pulled.messages_list) and self._answer(pulled.messages_list[0])
+            self._on_look()
+            if answered:
                 pace.message(time.monotonic())
             else:
                 pause = pace.nothing(time.monotonic(), is_woken=self._bell.is_attended)

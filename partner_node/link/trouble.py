@@ -6,6 +6,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Final
 
+#: The code for a certificate that is not the one to expect, and for what speaks no TLS.
+TLS: Final = "E-LINK-TLS"
 #: OpenSSL's numbers of what is wrong with a certificate (``X509_V_ERR_…``).
 _NOT_YET_VALID, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 
@@ -37,27 +39,28 @@ _CUT: Final = Trouble(
     "ask the operator whether the coordinator serves, and look for a firewall or proxy on the way",
 )
 _NO_TLS: Final = Trouble(
-    "E-LINK-TLS",
+    TLS,
     "what answers there does not speak TLS as the coordinator does",
-    "check the port in node.toml: it is the coordinator's public port",
+    "check the ports in node.toml: the coordinator's public port in address, its control port in "
+    "control",
 )
 _EXPIRED_WORDS: Final = Trouble(
-    "E-LINK-TLS",
+    TLS,
     "its certificate has expired",
     "ask the operator for a new one (fedseg-coordinator certificate renew, switch), and for its "
     "authority, for root_certificates; or set this machine's clock, when it is ahead",
 )
 _EARLY: Final = Trouble(
-    "E-LINK-TLS", "its certificate is not valid yet", "set this machine's clock, which is behind"
+    TLS, "its certificate is not valid yet", "set this machine's clock, which is behind"
 )
 _NAME: Final = Trouble(
-    "E-LINK-TLS",
+    TLS,
     "its certificate is for another name",
-    "write the name that the operator gave into address of node.toml, or have the operator add "
-    "this one (fedseg-coordinator certificate renew --name NAME, then switch)",
+    "write the name that the operator gave into address and control of node.toml, or have the "
+    "operator add this one (fedseg-coordinator certificate renew --name NAME, then switch)",
 )
 _AUTHORITY: Final = Trouble(
-    "E-LINK-TLS",
+    TLS,
     "its certificate is not of the authority in root_certificates",
     "ask the operator for the authority's certificate, over a way that you trust, for "
     "root_certificates; a node that serves takes a new one online before it is used",

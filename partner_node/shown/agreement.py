@@ -68,11 +68,11 @@ def agreement_shown(
     diligence, diligence_lines = diligence_of(asked, agreement, now)
     return Shown(
         values={
-            "agreement": agreement.to_dict(),
-            "hash": agreement.hash.hex(),
+            **agreement.named(),
+            "document": agreement.to_dict(),
             "missing_signatures": missing,
             "signatures": [one.to_dict() for one in parties],
-            "stopped": None if stop is None else stop_values(stop),
+            "stopped": None if stop is None else stop_values(stop, agreement),
             "changes": None if differing is None else differing.to_dict(),
             "schedule": None if due is None else due.to_dict(),
             "waiting": waiting_values(waiting),
@@ -90,10 +90,10 @@ def agreement_shown(
     )
 
 
-def stop_values(signed: SignedStop) -> dict[str, Any]:
-    """A stop as JSON values."""
+def stop_values(signed: SignedStop, agreement: Agreement) -> dict[str, Any]:
+    """A stop as JSON values, with the agreement that it stops."""
     return {
-        "agreement": signed.agreement_hash.hex(),
+        **agreement.named(),
         "partner": signed.partner,
         "at": signed.at,
         "reason": signed.reason,

@@ -55,9 +55,7 @@ def waiting_values(waiting: Sequence[Agreement]) -> list[dict[str, Any]]:
     """Versions that wait, as JSON values."""
     return [
         {
-            "agreement": one.hash.hex(),
-            "id": one.id,
-            "version": one.version,
+            **one.named(),
             "effective": time_text(one.effective),
         }
         for one in waiting

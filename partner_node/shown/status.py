@@ -46,8 +46,8 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
         *authority_ends_soon(home.config.coordinator.root_certificates, now),
         *refused_words(unsettled(home, store, in_force)),
     ]
-    asked = [ReadinessRecords(store).of(one.hash) for one in in_force]
-    readiness = [found for found in asked if found is not None]
+    asked = [(one, ReadinessRecords(store).of(one.hash)) for one in in_force]
+    readiness = [(one, found) for one, found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), home.is_served(), open_runs(runs)
     due = [expected(agreement, store, now) for agreement in in_force]
     coming = [signed.agreement for signed in WaitingVersions(store).all()]
@@ -55,13 +55,10 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
         values={
             "partner": home.config.node.partner,
             "joined": None if membership is None else membership.to_dict(),
-            "agreements": [
-                {"agreement": one.hash.hex(), "id": one.id, "version": one.version}
-                for one in in_force
-            ],
+            "agreements": [one.named() for one in in_force],
             "serving": serving,
             "coordinator": {name: one.to_dict() for name, one in heard.items()},
-            "readiness": [one.to_dict() for one in readiness],
+            "readiness": [one.named() | found.to_dict() for one, found in readiness],
             "open_runs": [open_run_values(run, waiting) for run in going_on],
             "waiting_versions": waiting_values(coming),
             "schedules": [one.to_dict() for one in due if one is not None],
@@ -79,7 +76,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
                 heard=heard,
                 runs=going_on,
                 waiting=waiting,
-                readiness=readiness,
+                readiness=[found for _, found in readiness],
                 now=now,
             ),
             *waiting_words(coming),

@@ -28,9 +28,8 @@ class Readiness:
     told: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """It as JSON values."""
+        """It as JSON values; of which agreement, its reader says."""
         return {
-            "agreement": self.agreement_hash.hex(),
             "passed": not self.codes,
             "codes": list(self.codes),
             "since": self.since,

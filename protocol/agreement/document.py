@@ -351,6 +351,14 @@ class Agreement(Part):
         """``hA``: names this agreement in every message; 32 bytes."""
         return tagged_hash("agreement", self.to_bytes())
 
+    def named(self, *, version: str = "version") -> dict[str, Any]:
+        """Which agreement is meant, as the JSON values that programs read (docs/json.md).
+
+        Args:
+            version: The name of its version, where another thing's is called so.
+        """
+        return {"agreement": self.id, version: self.version, "agreement_hash": self.hash.hex()}
+
     @property
     def n_partners(self) -> int:
         """How many parties there are."""

@@ -39,6 +39,15 @@ def size_words(size: Margined) -> str:
     return f"{number:,.0f}" + (f" ± {-(-margin // 1):,.0f}" if margin else "")
 
 
+def percent_words(number: float, *, digits: int = 1) -> str:
+    """A part of a whole, for people.
+
+    >>> percent_words(0.253), percent_words(0.50012, digits=2)
+    ('25.3 %', '50.01 %')
+    """
+    return f"{100 * number:.{digits}f} %"
+
+
 def share_words(share: Margined) -> str:
     """A share with its margin, for people.
 
@@ -46,6 +55,4 @@ def share_words(share: Margined) -> str:
     ('25.3 % ± 1.2', '50.0 %')
     """
     number, margin = share
-    return f"{number:.1%}".replace("%", " %") + (
-        f" ± {-(-margin * 1000 // 1) / 10:.1f}" if margin else ""
-    )
+    return percent_words(number) + (f" ± {-(-margin * 1000 // 1) / 10:.1f}" if margin else "")

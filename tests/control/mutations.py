@@ -50,6 +50,9 @@ JOINS = "test_joining.py::"
 CERTIFIES = "test_authority.py::"
 WRITTEN = "test_invitation.py::"
 READY = "test_readiness.py::"
+SIGNED = "test_signing_switched_off.py::"
+TROUBLE = "test_control_trouble.py::"
+FOLLOWED = "test_followed_settings.py::"
 RELEASED = "test_releases.py::"
 ADDED_BUILDS = "coordinator/store/added_builds.py"
 BUILDS = "test_builds.py::"
@@ -586,6 +589,64 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if now - self._asked_at < ASKED_EVERY_S:",
         "        if False:",
         READY + "test_a_check_is_due_when_wanted_and_seldom_for_the_operator",
+    ),
+    (
+        CHECKING,
+        "        return home.current()\n",
+        "        return home\n",
+        FOLLOWED + "test_a_section_for_another_agreement_is_checked_without_a_restart",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "        changed()\n",
+        "",
+        FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "            nodes_of(self._directory)\n",
+        "            pass\n",
+        FOLLOWED + "test_what_cannot_be_taken_up_is_logged_once_and_said_to_have_changed",
+    ),
+    (
+        "partner_node/followed_settings.py",
+        "        if mark == self._mark:\n",
+        "        if False:\n",
+        FOLLOWED + "test_a_serving_node_that_gets_no_message_tells_of_its_changed_settings",
+    ),
+    # signing
+    (
+        "partner_node/signing.py",
+        "    note_signature(home, signing, now)\n    found = leave()\n",
+        "    found = leave()\n    note_signature(home, signing, now)\n",
+        SIGNED
+        + "test_a_node_that_is_switched_off_at_any_step_of_signing_ends_it_with_the_same_command",
+    ),
+    (
+        "partner_node/signing.py",
+        "    found = leave()\n    _forget_word(home, signing.copy.agreement)\n",
+        "    _forget_word(home, signing.copy.agreement)\n    found = leave()\n",
+        SIGNED
+        + "test_a_node_that_is_switched_off_at_any_step_of_signing_ends_it_with_the_same_command",
+    ),
+    # what keeps a node from the port
+    (
+        "partner_node/control/channel.py",
+        "self._trouble() or self._own_end()",
+        "self._own_end()",
+        TROUBLE + "test_another_authority_is_told_as_that",
+    ),
+    (
+        "partner_node/control/channel.py",
+        "self._trouble() or self._own_end()",
+        "self._trouble()",
+        TROUBLE + "test_a_nodes_own_certificate_that_has_ended_is_told_as_that",
+    ),
+    (
+        "partner_node/control/channel.py",
+        "ours = trouble.code == TLS or ",
+        "ours = ",
+        TROUBLE + "test_a_port_that_speaks_no_tls_is_told_as_that",
     ),
     # releases
     (

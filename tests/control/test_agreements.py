@@ -141,7 +141,7 @@ def test_an_operator_proposes_a_file_and_sees_who_answered(
     parties.draft = drafted(parties.lab, cards, id=id)
     (tmp_path / "draft.json").write_bytes(parties.draft.to_bytes())
     done = op.json("agreement", "propose", "draft.json", *at)
-    assert (done["id"], done["replaced"]) == (id, [])
+    assert (done["agreement"], done["replaced"]) == (id, [])
     assert "not anonymous" in " ".join(done["warnings"])
     assert op.refused("agreement", "propose", "draft.json", *at, status=2)["code"] == "E-PROPOSED"
     parties.decline(parties.nodes[1], "Not yet.")
@@ -150,7 +150,7 @@ def test_an_operator_proposes_a_file_and_sees_who_answered(
     assert "Not yet." in text
     for node in parties.nodes:
         parties.sign(node)
-    (one,) = [p for p in op.json("agreement", "status", *at)["proposals"] if p["id"] == id]
+    (one,) = [p for p in op.json("agreement", "status", *at)["proposals"] if p["agreement"] == id]
     assert one["complete"]
 
 
@@ -172,10 +172,10 @@ def test_an_operator_proposes_no_agreement_of_another_coordinator(
 
 def test_a_proposal_is_listed_shown_and_signed_by_its_digits(signing: Signing) -> None:
     (listed,) = signing.call("proposals")["proposals"]
-    assert listed["agreement"].startswith(signing.digits)
+    assert listed["agreement_hash"].startswith(signing.digits)
     assert not listed["complete"]
     shown = signing.call("show", "--proposed", signing.digits)
-    assert shown["hash"] == listed["agreement"]
+    assert shown["agreement_hash"] == listed["agreement_hash"]
     assert len(shown["missing_signatures"]) == 3
     done = signing.call("sign", "--proposed", signing.digits)
     assert (done["complete"], done["warnings"]) == (False, [])
@@ -193,7 +193,7 @@ def test_declining_says_why(signing: Signing) -> None:
     data = operator(signing.shell).json(
         "agreement", "status", "--dir", signing.parties.lab.config.directory
     )
-    (one,) = [p for p in data["proposals"] if p["agreement"].startswith(signing.digits)]
+    (one,) = [p for p in data["proposals"] if p["agreement_hash"].startswith(signing.digits)]
     assert one["answers"][0] | {"at": ""} == {
         "partner": signing.home.config.node.partner, "answer": "declined",
         "comment": "Ten customers are too few.", "at": "",

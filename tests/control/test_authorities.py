@@ -326,7 +326,7 @@ def test_the_port_shows_the_new_certificate_to_whoever_connects_from_now_on(
     host, port = lab.port.address.split(":")
     shown = ssl.get_server_certificate((host, int(port)))
     assert x509.load_pem_x509_certificate(shown.encode()) == waiting.next.certificate
-    assert taken(member) == "E-CONTROL-AWAY", "who did not take it gets the file by hand"
+    assert taken(member) == "E-LINK-TLS", "who did not take it gets the file by hand"
     (lab.config.directory / CERTIFICATE_FILE).write_bytes(pem(certificate().certificate))
     with pytest.raises(FedsegError, match="is not the key of"):
         lab.port.renew()

@@ -58,7 +58,7 @@ def test_a_data_protection_officer_reads_and_signs(signing: Signing, site: Site)
     path = f"/proposals/{full}"
     assert "Your signature binds this partner" in dora.get(path).text
     shown = dora.get(f"{path}.json").json()["data"]
-    assert shown["hash"] == full
+    assert shown["agreement_hash"] == full
     done = dora.send("/proposals/sign", page=path, hash=full)
     assert done.status_code == 200, done.text
     assert "by dora; the operator has the signature" in done.text

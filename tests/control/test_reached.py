@@ -74,7 +74,7 @@ def test_that_only_the_control_port_is_away_is_a_warning(member: NodeHome, lab: 
     assert "127.0.0.1:1 is not reached (E-CONTROL-AWAY)" in item.details
     (words,) = item.warnings
     assert "runs do not need it" in words
-    assert "partner list" in words
+    assert "ask the operator whether the coordinator serves" in words
 
 
 def test_a_node_that_waits_and_one_that_was_removed_are_told_so(

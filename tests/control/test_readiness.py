@@ -193,7 +193,7 @@ def test_until_a_version_is_effective_readiness_under_the_one_before_is_listed(
     keys = [one.keystore.identity for one in parties.nodes]
     parties.lab.store.add_agreement(signed_with(second, keys))
     (told,) = line_of(shell, parties.lab, node.card.id)["readiness"]
-    assert (told["id"], told["agreement"]) == (first.id, first.hash.hex())
+    assert (told["agreement"], told["agreement_hash"]) == (first.id, first.hash.hex())
 
 
 # --- the node ------------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ def test_the_operator_asks_those_that_joined_and_sees_what_they_said(
     assert "nobody" in refused["message"]
     tell(parties, node, "E-SOURCE", since=1_700_000_000)
     (said,) = line_of(shell, parties.lab, node.card.id)["readiness"]
-    assert said["agreement"] == agreement.hash.hex()
+    assert said["agreement_hash"] == agreement.hash.hex()
     assert (said["passed"], said["codes"]) == (False, ["E-SOURCE"])
     assert said["since"].startswith("2023-11-14T22:13:20")
     assert "E-SOURCE" in operator(shell)("partner", "list", "--dir", directory).out

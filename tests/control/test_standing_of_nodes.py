@@ -179,6 +179,6 @@ def test_readiness_is_in_the_status(signing: Signing) -> None:
     assert status(signing)["readiness"] == []
     signing.shell("check", "--dir", signing.home.directory)
     (found,) = status(signing)["readiness"]
-    assert (found["agreement"], found["told"]) == (agreement.hash.hex(), True)
+    assert (found["agreement_hash"], found["told"]) == (agreement.hash.hex(), True)
     with closing(signing.home.store(signing.home.keystore())) as store:
         assert store.runs() == []

@@ -267,6 +267,19 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         DRIVEN
         + "test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_came_back",
     ),
+    # who is not ready
+    (
+        "coordinator/acts/runs.py",
+        "check_enough_ready(chosen, parties_readiness(store, chosen,",
+        "check_enough_ready(chosen, () and parties_readiness(store, chosen,",
+        "test_unready.py::test_a_run_for_which_too_few_are_ready_is_refused_in_plan_and_start_alike",
+    ),
+    (
+        "coordinator/control/unready.py",
+        "if not held_up or left >=",
+        "if left >=",
+        "test_unready.py::test_whoever_is_left_out_is_not_waited_for",
+    ),
     # the release from which the next run starts
     (
         DRIVER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -69,7 +70,16 @@ def test_a_page_has_the_values_that_a_command_prints(
     rita = person(world.site, Role.AUDITOR)
     printed = shell.json(*words, "--dir", world.directory)
     found = rita.get(f"{world.path(pattern)}.json").json()
-    assert found == {"schema_version": 4, "status": "ok", "data": printed}
+    assert found == {"schema_version": 5, "status": "ok", "data": printed}
+
+
+def test_a_figure_has_one_form_on_the_page_of_a_release(world: World) -> None:
+    page = person(world.site, Role.AUDITOR).get(world.path("/releases/{run}")).text
+    text = html.unescape(re.sub(r"<[^>]*>", " ", page))
+    assert re.findall(r"\d%", text) == []
+    told = re.findall(r"customers, ([^ \n]+)", text)
+    shares = [share for share in told if "%" in share]
+    assert shares and all("\xa0%" in share and share.endswith("\xa0·\xa0new") for share in shares)
 
 
 def test_every_page_but_the_budget_is_a_commands(world: World) -> None:
@@ -181,7 +191,7 @@ def test_the_budget_is_a_gauge(world: World) -> None:
     assert '<meter min="0" max=' in page
     assert "is spent at most" in page
     rows = rita.get("/budget.json").json()["data"]["budgets"]
-    assert [row["budget"] is None for row in rows if row["id"] == "ours"] == [True]
+    assert [row["budget"] is None for row in rows if row["agreement"] == "ours"] == [True]
     assert sum(row["budget"] is not None for row in rows) == 1
 
 
@@ -336,7 +346,7 @@ def test_the_page_of_a_release_verifies_each_release_once(
 def test_a_proposal_is_shown_by_the_command_as_by_the_page(world: World, shell: Shell) -> None:
     proposed, about = world.proposed.agreement, ("--dir", world.directory)
     printed = shell.json("agreement", "show", proposed.id, "--proposed", *about)
-    assert (printed["hash"], printed["published"]) == (proposed.hash.hex(), False)
+    assert (printed["agreement_hash"], printed["published"]) == (proposed.hash.hex(), False)
     page = person(world.site, Role.AUDITOR).get(f"/agreements/{proposed.hash.hex()}.json")
     assert page.json()["data"] == printed
     again = shell.json(

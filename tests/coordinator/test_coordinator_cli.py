@@ -290,7 +290,7 @@ def test_an_agreement_goes_from_cards_to_publication(
     assert complete.parties[1].legal_name == 'Shop: "1" # [red]\ue000'
     assert complete.coordinator.legal_name == 'Op "1" \\ Ltd'
     assert shell.json("agreement", "lint", "a.yaml")["problems"] == []
-    assert shell.json("agreement", "lint", "draft.json")["agreement"] == complete.hash.hex()
+    assert shell.json("agreement", "lint", "draft.json")["agreement_hash"] == complete.hash.hex()
     text = shell("agreement", "lint", "a.yaml").out
     assert "no problems" in text
     assert "differentially private aggregate: epsilon 1 at delta" in text

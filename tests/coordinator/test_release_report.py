@@ -342,7 +342,7 @@ def test_a_report_with_withheld_clusters_never_speaks_of_all_customers(tmp_path:
     assert "The released segment" in text
     assert "1 (1 withheld)" in text
     assert "1 cluster is withheld" in text
-    assert "100.0% of the released" in text
+    assert "100.0\xa0% of the released" in text
     assert "all customers" not in text.lower().replace("only, not of all customers", "")
 
 

@@ -117,7 +117,7 @@ def test_the_page_says_what_was_released_with_units_sizes_and_shares():
         "Agreement autumn, version 1",
         "Segment kind 2",
         "2,000",
-        "33.3%",
+        "33.3 %",
         "14 days",
         "1 of 4 clusters have fewer than 50 customers",
         "fedseg-node segments list",
@@ -135,7 +135,7 @@ def test_totals_and_averages_are_of_the_released_segments_when_clusters_are_with
         "Segments released 3 (1 withheld)",
         "Customers in them 6,000",
         "1 cluster is withheld: totals, shares, averages and names are of the released segments",
-        "33.3% of the released",
+        "33.3 % of the released",
         "Released segments only",
         "from the average of the released segments",
         "released: ",
@@ -154,13 +154,29 @@ def test_totals_and_shares_have_the_margin_that_the_noise_gives_them():
     text = Page(render_report(replace(example(2), segments=segments))).text
     assert "Customers in them 4,000 ± 50" in text  # the root of 30² + 40²
     # a / (a + b) moves by the root of (3,000 · 30)² + (1,000 · 40)², over 4,000²
-    assert "1,000 ± 30 25.0% ± 0.7 of the released" in text
+    assert "1,000 ± 30 25.0 % ± 0.7 of the released" in text
     assert "± " not in Page(render_report(example())).text
+
+
+def test_a_figure_has_one_form_and_no_line_breaks_before_what_became_of_a_segment():
+    segments = tuple(
+        replace(segment, margin=30, since=since)
+        for segment, since in zip(example(2).segments, ("new", "split from S2"), strict=True)
+    )
+    page = Page(render_report(replace(example(2), segments=segments)))
+    told = [words for words in page.words if "\xa030 customers, " in words]
+    assert [words.split(" ") for words in told] == [
+        ["1,000\xa0±\xa030", "customers,", "33.3\xa0%\xa0±\xa00.8", "of", "the",
+         "released\xa0·\xa0new"],
+        ["2,000\xa0±\xa030", "customers,", "66.7\xa0%\xa0±\xa00.8", "of", "the",
+         "released\xa0·\xa0split", "from", "S2"],
+    ]  # fmt: skip
+    assert re.findall(r"\d%", page.text) == []
 
 
 def test_without_withheld_clusters_they_are_of_all_customers():
     text = Page(render_report(replace(example(), withheld="", withheld_clusters=0))).text
-    for words in ("Customers counted 6,000", "33.3%", "All customers", "all: "):
+    for words in ("Customers counted 6,000", "33.3 %", "All customers", "all: "):
         assert words in text
     assert "released segments" not in text
 
@@ -246,7 +262,7 @@ def test_the_page_says_what_each_party_saw():
         "999 B",
         "8 masked vectors of up to 12 numbers",
         "4 totals",
-        "50.01% of the bits are ones",
+        "50.01 % of the bits are ones",
         "0ad5e273a876d6c9",
         "-1,234,567",
     ):

@@ -120,6 +120,24 @@ def test_the_list_says_what_a_run_waits_for(shell: Shell, published: Path) -> No
     store.close()
 
 
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("missing", [False, True])
+def test_when_partners_were_heard_is_a_column_where_it_is_known_or_comes(
+    shell: Shell, published: Path, ended: bool, missing: bool
+) -> None:
+    store, run_id = running(shell, published)
+    if not missing:
+        store.report_progress(run_id, standing(waiting_for=[], heard={}))
+    if ended:
+        store.fail(run_id, "E-SET-QUORUM", "too few", "bring them back")
+    out = shell("run", "show", "--dir", published).out
+    assert ("heard last" in out) is (missing or not ended)
+    assert ("03:03 UTC" in out) is missing
+    assert ("missing at the end" in out) is (missing and ended)
+    assert "answered" in out
+    store.close()
+
+
 def test_a_log_says_once_what_comes_next(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

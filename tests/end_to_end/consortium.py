@@ -111,7 +111,7 @@ class Consortium:
         self.story.give(OPERATOR, "agreement", "propose", file, "--dir", "coordinator")
         newest = said("coordinator", "agreement", "status", "--dir", "coordinator")["proposals"]
         (one,) = [found for found in newest if not found["complete"]]
-        return str(one["agreement"])
+        return str(one["agreement_hash"])
 
     def await_version(self, version: int, names: Sequence[str]) -> None:
         """Every node has taken a version up by itself."""

@@ -394,7 +394,7 @@ def test_after_a_signed_stop_every_node_refuses_and_nothing_is_read_or_charged(
     agreement = deployed.agreement
     words = ("agreement", "stop", "--yes", "--reason", "a breach", "--out", stop)
     stopped = said("node", deployed.folder("north"), *words)
-    assert (stopped["partner"], stopped["agreement"]) == ("north", agreement.hash.hex())
+    assert (stopped["partner"], stopped["agreement_hash"]) == ("north", agreement.hash.hex())
     for name in ("middle", "south"):
         taken = said("node", deployed.folder(name), "agreement", "accept-stop", stop)
         assert (taken["partner"], taken["runs_ended"]) == ("north", [])

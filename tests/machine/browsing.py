@@ -11,6 +11,7 @@ from httpx import Response
 from machine.accounts.accounts import Enrolment
 from machine.web.application import application
 from machine.web.site import Site
+from tests.agreement_names import check_names
 from tests.machine.people import PASSWORD, code_of
 
 with warnings.catch_warnings():
@@ -47,7 +48,7 @@ class Person:
         )  # fmt: skip
 
     def get(self, path: str, **headers: str) -> Response:
-        return self.client.get(path, headers=headers)
+        return _checked(self.client.get(path, headers=headers))
 
     def send(self, path: str, *, page: str, **fields: str) -> Response:
         """Send a form as it is on a page, which has the token."""
@@ -56,7 +57,7 @@ class Person:
 
     def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> Response:
         sent = {"origin": f"http://{self.host}", "sec-fetch-site": "same-origin"}
-        return self.client.post(path, data=fields, headers=sent | (headers or {}))
+        return _checked(self.client.post(path, data=fields, headers=sent | (headers or {})))
 
     def sign_in(self, enrolment: Enrolment, **changes: str) -> Response:
         self.get("/sign-in")
@@ -65,6 +66,13 @@ class Person:
             "code": code_of(enrolment, self.site.clock()),
         }  # fmt: skip
         return self.send("/sign-in", page="/sign-in", **fields | changes)
+
+
+def _checked(found: Response) -> Response:
+    """A page; an agreement in its JSON is named as everywhere."""
+    if found.headers.get("content-type", "").startswith("application/json"):
+        check_names(found.json())
+    return found
 
 
 def token_of(text: str) -> str:

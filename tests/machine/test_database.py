@@ -12,6 +12,7 @@ import pytest
 
 from machine.database import Database, LostDatabaseError
 from protocol.errors import StoreError
+from tests.machine.given_away import noting_who_gets, to_owner_of
 
 FIRST = "CREATE TABLE t (x INTEGER) STRICT; PRAGMA user_version = 1;"
 SECOND = "ALTER TABLE t ADD COLUMN y TEXT; PRAGMA user_version = 2;"
@@ -177,20 +178,11 @@ def test_a_file_that_is_no_database_was_not_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", [True, False])
-def test_what_root_makes_belongs_to_whoever_has_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
-) -> None:
-    given: list[tuple[str, int, int]] = []
-
-    def noted(file: int, user: int, group: int) -> None:
-        given.append((str(Path(f"/proc/self/fd/{file}").readlink()), user, group))
-
-    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1_000)
-    monkeypatch.setattr(os, "fchown", noted)
-    folder = tmp_path.stat()
-    for _ in range(2):
-        opened(tmp_path / "a.db").close()
-    made = [(str(tmp_path / "a.db"), folder.st_uid, folder.st_gid)]
+def test_what_root_makes_belongs_to_whoever_has_the_folder(tmp_path: Path, root: bool) -> None:
+    with noting_who_gets(root=root) as given:
+        for _ in range(2):
+            opened(tmp_path / "a.db").close()
+    made = to_owner_of(tmp_path, tmp_path / "a.db")
     assert given == (made if root else []), "the file that is there stays whose it is"
 
 
@@ -205,3 +197,21 @@ def test_the_service_of_a_folder_can_write_what_root_made_there(tmp_path: Path) 
     files = [file.stat() for file in folder.iterdir()]
     assert files
     assert {(file.st_uid, file.st_gid) for file in files} == {(12_345, 12_346)}
+
+
+def test_a_state_that_was_written_has_another_mark(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    reader, writer = opened(path), opened(path)
+    before = reader.mark()
+    reader.ask("SELECT * FROM t")
+    assert before is not None and reader.mark() == before
+    with writer.transaction():
+        writer.ask("INSERT INTO t VALUES (1)")
+    written = reader.mark()
+    assert written != before
+    reader.close()
+    writer.close()  # the last one: what the log had is in the file
+    for at, told in ((path, True), (":memory:", False)):
+        with closing(opened(at)) as again:
+            assert (again.mark() is not None) is told
+            assert again.mark() not in (before, written)

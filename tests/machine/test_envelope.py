@@ -13,7 +13,7 @@ from protocol.errors import FedsegError, RuleError, UsageError
 def test_success_and_failure_have_the_same_three_fields() -> None:
     for text in (envelope.success({}), envelope.failure(FedsegError("x"))):
         assert list(json.loads(text)) == ["schema_version", "status", "data"]
-        assert json.loads(text)["schema_version"] == 4
+        assert json.loads(text)["schema_version"] == 5
         assert "\n" not in text
 
 

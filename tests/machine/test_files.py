@@ -25,6 +25,7 @@ from machine.files import (
 )
 from protocol.errors import KeystoreError, UsageError
 from tests.kills import killed_before_every_call
+from tests.machine.given_away import noting_who_gets, to_owner_of
 
 OLD, NEW = b"old" * 1_000, b"new and longer" * 1_000
 DRAFTS = ".draft-*.part"
@@ -348,19 +349,12 @@ def test_whoever_calls_a_command_for_a_service_is_told_to_do_so_as_its_account(
 
 @pytest.mark.parametrize("root", [True, False])
 def test_a_folder_that_root_makes_belongs_to_whoever_has_the_one_above(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool
+    tmp_path: Path, root: bool
 ) -> None:
-    given: list[tuple[str, int, int]] = []
-
-    def noted(file: int, user: int, group: int) -> None:
-        given.append((str(Path(f"/proc/self/fd/{file}").readlink()), user, group))
-
-    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1_000)
-    monkeypatch.setattr(os, "fchown", noted)
-    for _ in range(2):
-        make_folder_for_owner(tmp_path / "a" / "b")
-    whose = tmp_path.stat()
-    made = [(str(tmp_path / name), whose.st_uid, whose.st_gid) for name in ("a", "a/b")]
+    with noting_who_gets(root=root) as given:
+        for _ in range(2):
+            make_folder_for_owner(tmp_path / "a" / "b")
+    made = to_owner_of(tmp_path, tmp_path / "a", tmp_path / "a" / "b")
     assert given == (made if root else []), "what is there stays whose it is"
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
     (tmp_path / "c").write_bytes(b"")

@@ -254,7 +254,7 @@ def test_what_others_wrote_is_text(anna: Person) -> None:
 
 def test_a_page_and_its_json_say_the_same(anna: Person) -> None:
     assert anna.get("/numbers.json").json() == {
-        "schema_version": 4, "status": "ok", "data": {"name": EVIL},
+        "schema_version": 5, "status": "ok", "data": {"name": EVIL},
     }  # fmt: skip
     text = anna.get("/numbers").text
     for words in (

@@ -751,6 +751,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/link/flower_link.py",
+        "            self._on_look()\n",
+        "",
+        "test_flower_link.py::test_what_is_to_be_looked_at_is_looked_at_once_each_time_that_messages_are_looked_for",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "            on_look()\n",
+        "",
+        "test_flower_link.py::test_it_is_looked_at_too_while_the_coordinator_is_away",
+    ),
+    (
+        "partner_node/link/flower_link.py",
         "        trust_env=False,\n",
         "",
         "test_flower_link.py::test_proxies_of_the_environment_are_not_consulted",
@@ -1125,7 +1137,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/signing.py",
-        "        Confirmations(store, home.people()).forget(SIGNING, agreement.hash.hex())\n",
+        "    _forget_word(home, signing.copy.agreement)\n",
         "",
         "test_four_eyes.py::test_nothing_is_signed_before_a_second_person_signs",
     ),

@@ -47,7 +47,7 @@ def test_a_page_has_the_values_that_a_command_prints(
 ) -> None:
     printed = shell.json(*SAME[path], "--dir", waiting)
     found = person(site, Role.AUDITOR).get(path)
-    assert found.json() == {"schema_version": 4, "status": "ok", "data": printed}
+    assert found.json() == {"schema_version": 5, "status": "ok", "data": printed}
 
 
 def test_health_says_whether_a_process_serves(site: Site, waiting: Path) -> None:

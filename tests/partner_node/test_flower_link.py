@@ -249,12 +249,18 @@ class Link:
     config: LinkConfig
     app: ClientApp
     events: list[LinkEvent] = field(default_factory=list)
+    #: How many events there were at each look for messages.
+    looks: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.stop = threading.Event()
         self.thread = threading.Thread(
             target=lambda: serve_link(
-                self.config, self.app, stop=self.stop, on_event=self.events.append
+                self.config,
+                self.app,
+                stop=self.stop,
+                on_event=self.events.append,
+                on_look=lambda: self.looks.append(len(self.events)),
             )
         )
 
@@ -304,6 +310,27 @@ def test_a_message_is_answered_by_the_installed_app(
     _wait(lambda: "answered" in link.kinds())
     assert link.events[0] == LinkEvent(kind="connected")
     assert link.events[1] == LinkEvent(kind="answered", run=RUN)
+
+
+def test_what_is_to_be_looked_at_is_looked_at_once_each_time_that_messages_are_looked_for(
+    coordinator: Coordinator, link_to: Callable[..., Link]
+) -> None:
+    link = link_to(coordinator)
+    _wait(lambda: len(link.looks) > 1)
+    coordinator.ask(b"hello")
+    _wait(lambda: "answered" in link.kinds())
+    _wait(lambda: 2 in link.looks)  # after the answer, too
+    link.stop.set()
+    link.thread.join(20)
+    assert len(link.looks) == coordinator.paths.count("/v1/fleet/pull-messages")
+
+
+def test_it_is_looked_at_too_while_the_coordinator_is_away(
+    coordinator: Coordinator, link_to: Callable[..., Link]
+) -> None:
+    link = link_to(coordinator, address="127.0.0.1:1")
+    _wait(lambda: len(link.looks) > 1)
+    assert {"lost"} == set(link.kinds())
 
 
 def test_the_node_makes_only_the_calls_that_the_gateway_lets_through(

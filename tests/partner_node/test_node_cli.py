@@ -429,7 +429,7 @@ def test_an_agreement_is_signed_and_installed(shell: Shell, node: Path, tmp_path
     (tmp_path / "draft.json").write_bytes(offered.to_bytes())
     shown = shell.json("agreement", "show", "draft.json", "--dir", node)
     assert shown["missing_signatures"] == ["north"]
-    assert shown["hash"] == offered.agreement.hash.hex()
+    assert shown["agreement_hash"] == offered.agreement.hash.hex()
     error = shell.refused("agreement", "install", "draft.json", "--dir", node, status=3)
     assert error["code"] == "E-AGR-UNSIGNED"
     assert not (node / "agreement.json").exists()
@@ -666,7 +666,7 @@ def test_a_lower_version_is_installed_only_when_that_is_said(
     assert "--downgrade" in error["remedy"]
     assert NodeHome.load(installed).signed_agreement().agreement.version == 3
     data = shell.json(*words, "--downgrade")
-    assert (data["id"], data["version"], data["replaces"]["version"]) == ("ours", 2, 3)
+    assert (data["agreement"], data["version"], data["replaces"]["version"]) == ("ours", 2, 3)
     again = shell.json(*words)
     assert again["replaces"] is None
 
@@ -699,7 +699,7 @@ def test_an_older_version_does_not_come_back_by_way_of_another_agreement(
     assert "version 2 was in force here" in error["message"]
     assert NodeHome.load(installed).signed_agreement().agreement.id == "other"
     back = shell.json("agreement", "install", "v2.json", "--dir", installed)
-    assert (back["id"], back["version"]) == ("ours", 2)
+    assert (back["agreement"], back["version"]) == ("ours", 2)
 
 
 def test_installing_another_agreement_ends_the_runs_of_the_one_before(
@@ -860,7 +860,7 @@ def test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_rea
         assert "exact_totals is missing" in error["message"]
     (installed / "agreement.json").write_bytes(earlier.to_bytes())
     shown = shell.json("agreement", "show", "--dir", installed)
-    assert shown["agreement"] == earlier.agreement.to_dict()
+    assert shown["document"] == earlier.agreement.to_dict()
     home = NodeHome.load(installed)
     store = home.store(home.keystore())
     with store.transaction():
@@ -1013,7 +1013,7 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     nothing |= {"serving": False}
     nothing |= {"schedules": [], "waiting_versions": []}
     agreement = NodeHome.load(installed).signed_agreement().agreement
-    nothing["agreements"] = [{"agreement": agreement.hash.hex(), "id": "ours", "version": 1}]
+    nothing["agreements"] = [agreement.named()]
     assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out
     assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out

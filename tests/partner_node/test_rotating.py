@@ -71,7 +71,7 @@ def test_rotate_replaces_the_key_and_erases_the_old_one(
     assert card.public_key == new
     agreement = NodeHome.load(installed).signed_agreement().verify()
     assert agreement.index_of_key(new) == 0
-    assert shell.json("agreement", "show", "--dir", installed)["agreement"]["version"] == 1
+    assert shell.json("agreement", "show", "--dir", installed)["version"] == 1
     again = shell.json("key", "rotate", "--dir", installed)
     assert again["number"] == 2 and own_key(installed) != new
     shown = shell.json("key", "show", "--dir", installed)

@@ -107,7 +107,7 @@ def test_an_agreement_with_a_section_of_its_own_is_in_force_beside_the_first(
     values = [np.concatenate(list(one._customers.vectors()))[:, 0] for one in (first, other)]
     assert not np.array_equal(np.sort(values[0]), np.sort(values[1])), "each has its own data"
     status = shell.json("status", "--dir", both)
-    assert [one["id"] for one in status["agreements"]] == ["ours", "loyalty"]
+    assert [one["agreement"] for one in status["agreements"]] == ["ours", "loyalty"]
     assert (both / "agreements" / "loyalty.json").exists()
 
 

@@ -238,7 +238,7 @@ def test_a_stop_is_of_the_version_that_waits_too(
     done = stop(shell, installed)
     coming = SignedAgreement.from_bytes(data).agreement
     (other,) = done["waiting"]
-    assert other["agreement"] == coming.hash.hex()
+    assert other["agreement_hash"] == coming.hash.hex()
     signed = SignedStop.from_bytes((tmp_path / "stop-version-2.json").read_bytes())
     signed.verify(coming)
     assert after(installed, 5) == [2]

@@ -54,7 +54,8 @@ RESULT_FIELDS = {
     "seconds": float,
 }
 COMMON_FIELDS = {
-    "agreement": dict,
+    "agreement": str,
+    "version": int,
     "privacy": str,
     "plan": str,
     "n_clusters": int,
@@ -85,7 +86,7 @@ class Said:
         assert self.out.count("\n") == 1
         found: dict[str, Any] = json.loads(self.out)
         assert set(found) == {"schema_version", "status", "data"}
-        assert found["schema_version"] == 4
+        assert found["schema_version"] == 5
         return found
 
     @property

@@ -155,7 +155,8 @@ def test_a_task_describes_itself() -> None:
     agreement = numbered_agreement([9] * 3, [bounds.feature("x1")], min_segment_size=7)
     one = ClusterTask(agreement, [np.ones((4, 1))], columns=["spend"])
     assert one.describe() == {
-        "agreement": {"id": "simulation", "version": 1},
+        "agreement": "simulation",
+        "version": 1,
         "privacy": EXACT_WORDS,
         "plan": "lloyd-exact",
         "n_clusters": 2,
