@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 NAMES = ("north", "east", "west", "south")
 #: The partner that drops out has so many that distances over the others' count would be far off.
 SIZES = {"north": 2_400, "east": 1_200, "west": 1_200, "south": 1_200}
-RUNS = effort.count(3, 10)
+RUNS = effort.count(2, 10)
 MIDDLES = np.array([[40, 12, 900], [150, 60, 4_200], [310, 25, 2_400]])
 WIDTHS = np.array([25, 8, 350])
 
