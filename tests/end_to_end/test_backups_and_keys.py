@@ -87,9 +87,9 @@ def test_a_coordinator_and_a_node_go_on_after_they_were_put_back(
 
 
 def releases_of(made: Deployment, name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = said(
-        "node", "segments", "releases", "--dir", made.folder(name)
-    )["releases"]
+    found: list[dict[str, Any]] = said("node", "segments", "releases", "--dir", made.folder(name))[
+        "releases"
+    ]
     return found
 
 

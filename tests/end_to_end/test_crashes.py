@@ -51,8 +51,7 @@ GRACE_S = 60
 #: together are longer than `serve` waits for a driver that was killed before it was at work.
 START_UP_S = 60
 LONGEST_PAUSE_S = 1.5
-#: Of the run in which the coordinator's machine sleeps: nodes try to connect again every ten seconds
-#: at least.
+#: Of the run in which the coordinator's machine sleeps: nodes connect again every ten seconds.
 PAUSED_GRACE_S = 20
 #: Share of kills that do not wait until the run has gone on since the kill before.
 EARLY = 0.3
