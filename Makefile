@@ -8,10 +8,12 @@ STAMP := $(VENV)/.complete
 SERVERS := $(VENV)/.servers
 # Dozens of processes are started by the tests: each compiles nothing that another one has compiled.
 export PYTHONDONTWRITEBYTECODE :=
-# Test files are shared out among workers, one a processor, four at most: each file stays with one.
-WORKERS := -n auto --maxprocesses 4 --dist loadfile
-# A deployment is six processes and more, so two workers are enough; the longest file comes first.
-DEPLOYMENT_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+# Test files are shared out among workers, one a processor, four at most: each file stays with one,
+# and the longest come first.
+SHARED := --dist loadfile --no-loadscope-reorder
+WORKERS := -n auto --maxprocesses 4 $(SHARED)
+# A deployment is six processes and more, so two workers are enough.
+DEPLOYMENT_WORKERS := -n 2 $(SHARED)
 
 # Layers and types are checked beside the tests: both are finished, and either one's failure counts.
 define beside_types

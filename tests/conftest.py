@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import click
 import hypothesis
@@ -51,14 +52,36 @@ def pytest_configure(config: pytest.Config) -> None:
 LEFT = pytest.StashKey[int]()
 
 
+#: Files that take most of a minute, longest first: begun last, one would be waited for by a worker
+#: that has nothing left to do.
+LONGEST: Final = (
+    "partner_node/test_sources.py",
+    "partner_node/test_consent_databases.py",
+    "browser/test_node_console.py",
+    "partner_node/test_mutations.py",
+    "partner_node/test_line_values.py",
+    "partner_node/test_rights.py",
+    "partner_node/test_data_quality.py",
+    "simulations/test_cli.py",
+    "partner_node/test_hostile_input.py",
+    "partner_node/test_node_cli.py",
+    "coordinator/test_run_driver.py",
+    "partner_node/test_private_files.py",
+    "control/test_mutations.py",
+    "control/test_agreements.py",
+)
+_PLACES: Final = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only a long run does."""
+    """Leave out what only a long run does, and put the longest files first."""
     left = [] if effort.LONG else [item for item in items if item.get_closest_marker("long")]
     config.stash[LEFT] = len(left)
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    items.sort(key=lambda item: _PLACES.get(item.path, len(_PLACES)))
 
 
 @pytest.hookimpl(trylast=True)

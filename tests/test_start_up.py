@@ -135,6 +135,25 @@ def test_a_command_that_imports_what_takes_long_is_found() -> None:
     assert tops(imported_by("import partner_node.cli.setup; import duckdb")) & DATA == {"duckdb"}
 
 
+def test_an_epsilon_is_the_librarys_and_imports_no_more_of_it_than_it_uses() -> None:
+    epsilon = (
+        "from protocol.privacy.accounting import RHO_ONE, epsilon_of; epsilon_of(RHO_ONE, 0.1)"
+    )
+    found = imported_by(epsilon)
+    assert "dp_accounting.rdp.rdp_privacy_accountant" in found
+    heavy = {"dp_accounting.pld", "scipy.signal", "scipy.stats", "scipy.optimize"}
+    assert not found & heavy
+    # Whoever asks for the library afterwards gets the whole of it, with the same accountant.
+    whole = (
+        "from dp_accounting import ZCDpEvent; from dp_accounting.rdp import RdpAccountant; "
+        "one = RdpAccountant(); one.compose(ZCDpEvent(1.0, 0.0)); "
+        "assert one.get_epsilon(0.1) == epsilon_of(RHO_ONE, 0.1); "
+        "from protocol.privacy.renyi import accountant_of_zcdp; "
+        "assert type(accountant_of_zcdp(1.0)) is RdpAccountant"
+    )
+    assert imported_by(f"{epsilon}; {whole}") >= heavy
+
+
 def later(program: str) -> list[Later]:
     group = typer.main.get_command(APPS[program])
     assert isinstance(group, click.Group)

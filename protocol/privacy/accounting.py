@@ -72,12 +72,9 @@ def epsilon_of(cost: int, delta: float) -> float:
     """The epsilon of a cost (units of ``2^-60`` of rho) at `delta`; 0 for no cost."""
     if cost == 0:
         return 0.0
-    from dp_accounting import ZCDpEvent  # takes most of a second to import
-    from dp_accounting.rdp import RdpAccountant
+    from protocol.privacy.renyi import accountant_of_zcdp
 
-    accountant = RdpAccountant()
-    accountant.compose(ZCDpEvent(rho_of_cost(cost), 0.0))
-    return float(accountant.get_epsilon(delta))
+    return float(accountant_of_zcdp(rho_of_cost(cost)).get_epsilon(delta))
 
 
 @cache

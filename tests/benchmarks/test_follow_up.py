@@ -20,6 +20,7 @@ from benchmarks.follow_up import (
 )
 from protocol.release.document import Release
 from protocol.release.last import begins_at
+from tests import effort
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,8 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.3, 1.0])
 def test_unchanged_customers_keep_their_segments(kind: str, epsilon: float) -> None:
     found = [
-        outcome(Case(kind=kind, epsilon=epsilon, change=UNCHANGED, seed=seed)) for seed in range(4)
+        outcome(Case(kind=kind, epsilon=epsilon, change=UNCHANGED, seed=seed))
+        for seed in range(effort.count(2, 4))
     ]
     assert np.mean([o.alike[0] for o in found]) >= 0.95
     assert all(o.kept for o in found)
@@ -37,7 +39,10 @@ def test_unchanged_customers_keep_their_segments(kind: str, epsilon: float) -> N
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_centres_follow_customers_who_all_moved(kind: str) -> None:
-    found = [outcome(Case(kind=kind, epsilon=1.0, change=MOVED, seed=seed)) for seed in range(3)]
+    found = [
+        outcome(Case(kind=kind, epsilon=1.0, change=MOVED, seed=seed))
+        for seed in range(effort.count(2, 3))
+    ]
     stayed, warm, cold = np.mean([o.nicv for o in found], axis=0)
     assert warm < stayed
     assert warm - cold < 0.4 * (stayed - cold)
@@ -45,7 +50,7 @@ def test_centres_follow_customers_who_all_moved(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_group_is_said_to_be_a_change(kind: str) -> None:
-    for seed in range(5):
+    for seed in range(effort.count(2, 5)):
         assert outcome(Case(kind=kind, epsilon=1.0, change=NEW_15, seed=seed)).changed
 
 
@@ -55,7 +60,7 @@ def test_a_new_group_is_said_to_be_a_change(kind: str) -> None:
 def test_noise_and_other_customers_of_the_same_kind_are_no_change(
     kind: str, change: str, epsilon: float
 ) -> None:
-    for seed in range(5):
+    for seed in range(effort.count(2, 5)):
         assert not outcome(Case(kind=kind, epsilon=epsilon, change=change, seed=seed)).changed
 
 

@@ -1,5 +1,6 @@
 """``kill -9`` at random moments: nothing is damaged, nothing differs, every run ends.
 
+The coordinator's machine sleeps for longer than the grace time, too, and the run goes on.
 A commit waits for nine kills, of every kind of process; ``make test-long`` makes 54. That every
 single moment is survived is proven without processes, in ``coordinator/test_runs.py`` and
 ``partner_node/test_node.py``. A killed node is started again, as a supervisor does it. The
@@ -50,6 +51,8 @@ GRACE_S = 60
 #: together are longer than `serve` waits for a driver that was killed before it was at work.
 START_UP_S = 60
 LONGEST_PAUSE_S = 1.5
+#: Of the run in which the coordinator's machine sleeps: nodes connect again every ten seconds.
+PAUSED_GRACE_S = 20
 #: Share of kills that do not wait until the run has gone on since the kill before.
 EARLY = 0.3
 logger = logging.getLogger(__name__)
@@ -137,6 +140,29 @@ def test_a_coordinator_that_is_killed_whole_takes_its_processes_along_and_ends_i
     _check_resent(deployed)
     assert deployed.run().state == "finished"
     _check_no_strays(deployed)
+
+
+def test_a_coordinator_that_was_stopped_for_longer_than_the_grace_time_goes_on(
+    deployed: Deployment, values: dict[str, np.ndarray]
+) -> None:
+    """Serve, SuperLink and driver are stopped as a lid or a snapshot stops them."""
+    with deployed.grace_time(PAUSED_GRACE_S):
+        run_id = deployed.request()
+        deployed.await_progress(
+            run_id, lambda row: bool(row.progress) and row.progress["round"] >= 2
+        )
+        family = tree_of(deployed.coordinator.pid)
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(PAUSED_GRACE_S + 5)
+        finally:
+            for pid in family:
+                os.kill(pid, signal.SIGCONT)
+        row = deployed.await_end(run_id, timeout_s=GRACE_S + START_UP_S)
+    assert (row.state, row.code, row.reason) == ("finished", "", "")
+    assert row.progress["left_out"] == []
+    _check_end(deployed, row, values)
 
 
 # --- killing --------------------------------------------------------------------------------------

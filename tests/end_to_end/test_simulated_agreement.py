@@ -5,18 +5,21 @@ docs/measurements.md shows what is compared side by side.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import simulations.federation
+from partner_node.cli import agreement as partner_agreement
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import plan_seed
 from protocol.clustering.result import least_size
-from protocol.release.document import Release, release_centres
+from protocol.release.document import Release, SignedRelease, release_centres
 from tests.end_to_end import deployment as deploy
+from tests.end_to_end.deployment import Deployment
 from tests.shell import Shell
 
 pytestmark = pytest.mark.slow
@@ -34,10 +37,33 @@ def customers(seed: int) -> np.ndarray:
     return np.rint(np.clip(near, (0, 1, 0), (365, 100, 5_000)))
 
 
-@pytest.fixture(params=["", "10"], ids=["exact totals", "epsilon 10"])
-def epsilon(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+#: The agreements in force, by their ids, with the epsilon of each.
+EPSILONS = {"exact-totals": "", "with-noise": "10"}
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    directory = tmp_path_factory.mktemp("simulated")
+    data = {
+        name: deploy.write_customers(directory / f"{name}.csv", customers(seed))
+        for seed, name in enumerate(NAMES)
+    }
+    exact, noised = EPSILONS
+    terms = {"n_clusters": 4, "min_segment_size": 50}
+    made = deploy.make_deployment(
+        directory, data, grace_s=60, max_rounds=50, epsilon=EPSILONS[exact], id=exact, **terms
+    )
+    unsigned = deploy.draft_agreement(
+        directory, NAMES, features=deploy.plain_features(), max_rounds=12,
+        epsilon=EPSILONS[noised], id=noised, **terms,
+    )  # fmt: skip
+    complete = deploy.sign_agreement(directory, unsigned, NAMES)
+    for name in NAMES:
+        with (made.folder(name) / "node.toml").open("a", encoding="utf-8") as file:
+            file.write(f"[agreements.{noised}]\n")
+        partner_agreement.install(file=complete, directory=made.folder(name))
+    with deploy.running(made):
+        yield made
 
 
 def rules(release: Release, agreement: Agreement) -> dict[str, object]:
@@ -66,24 +92,21 @@ def simulated_rules(data: dict[str, Any]) -> dict[str, object]:
     }
 
 
+@pytest.mark.parametrize("id", EPSILONS)
 def test_a_simulation_and_a_deployed_run_of_one_agreement_release_by_the_same_rules(
-    tmp_path: Path,
-    epsilon: str,
+    deployed: Deployment,
+    id: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    data = {
-        name: deploy.write_customers(tmp_path / f"{name}.csv", customers(seed))
-        for seed, name in enumerate(NAMES)
-    }
-    deployed = deploy.make_deployment(
-        tmp_path, data, grace_s=60, n_clusters=4, max_rounds=12 if epsilon else 50,
-        epsilon=epsilon, min_segment_size=50,
-    )  # fmt: skip
-    with deploy.running(deployed):
-        row = deployed.run()
-        assert row.state == "finished", row
-        release, agreement = deployed.release(row.run_id), deployed.agreement
+    with deployed.store() as store:
+        (agreement,) = (a.verify() for a in store.agreements() if a.agreement.id == id)
+        run_id = os.urandom(16)
+        store.request_run(run_id, agreement)
+    row = deployed.await_end(run_id)
+    assert row.state == "finished", row
+    with deployed.store() as store:
+        release = SignedRelease.from_bytes(store.release(run_id)).verify(agreement)
 
     # A deployed run's start is drawn by all partners: the simulation gets the same one.
     start = plan_seed(release.run_hash)
@@ -91,12 +114,12 @@ def test_a_simulation_and_a_deployed_run_of_one_agreement_release_by_the_same_ru
     shell = Shell(capsys, monkeypatch, program="fedseg-simulate")
     words = ("--id-column", "customer_id", "--agreement")
     simulated = shell.json(
-        "cluster", *(data[p.id].file for p in agreement.parties), *words,
-        tmp_path / "test-segments-unsigned-complete.json",
+        "cluster", *(deployed.directory / f"{p.id}.csv" for p in agreement.parties), *words,
+        deployed.directory / f"{id}-unsigned-complete.json",
     )  # fmt: skip
     ours, theirs = rules(release, agreement), simulated_rules(simulated)
     assert ours == theirs
-    small = "merged" if epsilon else "withheld"
+    small = "merged" if EPSILONS[id] else "withheld"
     assert ours["segments"] == 3
     assert str(ours[small]).startswith("1 of 4 clusters has fewer than 50 customers")
     for name in ("rho", "delta", "unit"):
@@ -104,7 +127,7 @@ def test_a_simulation_and_a_deployed_run_of_one_agreement_release_by_the_same_ru
             assert str(simulated[name]) == str(
                 float(getattr(agreement.privacy, name)) if name != "unit" else release.privacy.unit
             )
-    if not epsilon:  # nothing is random but the start: the segments are the same to the bit
+    if not EPSILONS[id]:  # nothing is random but the start: the segments are the same to the bit
         assert [s.size for s in release.segments] == [s["size"] for s in simulated["released"]]
         of_segment = dict(zip(simulated["counts"], simulated["centroids"], strict=True))
         centres = release_centres(release, agreement).tolist()

@@ -476,7 +476,7 @@ rows_of_tables = st.tuples(
 
 
 @pytest.mark.slow
-@settings(max_examples=effort.count(200, 800), deadline=None)
+@settings(max_examples=effort.count(80, 800), deadline=None)
 @given(rows=st.lists(rows_of_tables, max_size=9))
 def test_the_query_says_the_same_as_rules_applied_one_by_one(
     connection: duckdb.DuckDBPyConnection, rows: list[Row]
@@ -485,7 +485,7 @@ def test_the_query_says_the_same_as_rules_applied_one_by_one(
 
 
 @pytest.mark.slow
-@settings(max_examples=effort.count(80, 400), deadline=None)
+@settings(max_examples=effort.count(25, 400), deadline=None)
 @given(rows=st.lists(rows_of_tables, min_size=1, max_size=6), text=st.text(max_size=8))
 def test_an_event_that_makes_no_sense_never_lets_anybody_in(
     connection: duckdb.DuckDBPyConnection, rows: list[Row], text: str

@@ -171,7 +171,7 @@ def test_a_changed_entry_is_found_when_costs_are_computed_anew(tmp_path: Path) -
 @pytest.mark.slow
 def test_the_ledger_never_counts_too_little_in_any_random_life(tmp_path: Path) -> None:
     """Runs, questions asked again, kills before and after a commit, restarts."""
-    for life in range(effort.count(1_000, 10_000)):
+    for life in range(effort.count(300, 10_000)):
         rng = effort.chance(f"life {life}")
         on_disk = life % 50 == 0
         path = tmp_path / f"{life}.db" if on_disk else ":memory:"

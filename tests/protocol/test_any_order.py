@@ -220,5 +220,5 @@ class AnyOrder(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_masks_and_totals_stay_right_in_any_order(lab: ModuleType) -> None:
     assert lab.Federation
-    options = settings(max_examples=effort.count(15, 60), stateful_step_count=30, deadline=None)
+    options = settings(max_examples=effort.count(6, 60), stateful_step_count=30, deadline=None)
     run_state_machine_as_test(AnyOrder, settings=options)

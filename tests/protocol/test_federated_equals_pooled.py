@@ -21,8 +21,8 @@ from protocol.queries import ClusterSumsQuery, customer_vectors
 from tests import effort
 
 ONE = 1 << 20
-PLAN_CONFIGURATIONS = effort.count(150, 450)
-RUN_CONFIGURATIONS = effort.count(20, 60)
+PLAN_CONFIGURATIONS = effort.count(60, 450)
+RUN_CONFIGURATIONS = effort.count(8, 60)
 
 
 @st.composite
@@ -157,7 +157,8 @@ def test_exact_mode_equals_scikit_learn_from_the_same_start() -> None:
     of two clusters that the rounding of centroids decides where it belongs.
     """
     rounds = runs = 0
-    for seed in range(60):
+    seeds = effort.count(20, 60)
+    for seed in range(seeds):
         rng = np.random.default_rng(seed)
         k, d = int(rng.integers(2, 7)), int(rng.integers(1, 6))
         middles = rng.uniform(-0.8, 0.8, (k, d))
@@ -188,5 +189,5 @@ def test_exact_mode_equals_scikit_learn_from_the_same_start() -> None:
         assert (np.bincount(model.labels_, minlength=k) == plan.result.counts).all()
         inertia = (plan.result.spread * plan.result.counts).sum() / ONE
         assert inertia == pytest.approx(model.inertia_, rel=1e-2, abs=400 / ONE)
-    assert rounds >= 100
-    assert runs >= 15
+    assert rounds >= 1.6 * seeds
+    assert runs >= seeds // 4

@@ -28,7 +28,7 @@ from protocol.signed_agreement import SignedAgreement
 from simulations.agreement import signed_with
 from tests import effort
 
-MUTANTS = effort.count(20_000, 100_000)
+MUTANTS = effort.count(8_000, 100_000)
 
 Tree = bytes | list[Any]
 

@@ -21,7 +21,7 @@ from protocol.errors import RemoteProtocolError
 from protocol.participants import Chain, Link, Members, SetRules
 from tests import effort
 
-TRIALS = effort.count(20_000, 100_000)
+TRIALS = effort.count(8_000, 100_000)
 #: One attack in three thousand wins without the quorum; without another rule, one in thirty.
 TRIALS_WITHOUT_A_RULE = 60_000
 PRIME = (1 << 61) - 1

@@ -68,7 +68,7 @@ def test_without_noise_the_membership_attack_always_wins() -> None:
 @pytest.fixture(scope="module")
 def scores() -> Scores:
     """One colluding partner takes its own noise off; the attacker knows everybody else."""
-    runs = effort.count(1_500, 10_000)
+    runs = effort.count(700, 10_000)
     return membership_scores(OTHERS, VICTIM, TERMS, runs=runs, seed=effort.SEED)
 
 
@@ -131,7 +131,8 @@ def test_half_and_twice_the_noise_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wrong(monkeypatch, times)
-    found = objection(membership_scores(OTHERS, VICTIM, TERMS, runs=200))
+    runs = effort.count(150, 200)
+    found = objection(membership_scores(OTHERS, VICTIM, TERMS, runs=runs))
     assert found is not None
     assert "variance" in found
 
@@ -143,7 +144,8 @@ def test_too_little_noise_would_be_noticed() -> None:
         n_clusters=2, n_clusters_min=2, limit=TERMS.limit, cost=60 * TERMS.cost, group=1,
         seed=bytes(32),
     )  # fmt: skip
-    found = membership_attack(OTHERS, VICTIM, loose, epsilon=EPSILON, delta=DELTA, runs=300)
+    runs = effort.count(120, 300)
+    found = membership_attack(OTHERS, VICTIM, loose, epsilon=EPSILON, delta=DELTA, runs=runs)
     assert found.low > found.bound
 
 

@@ -15,7 +15,7 @@ from simulations.federation import FeatureTerms, Federation, pooled, simulation_
 from tests import effort
 
 #: `protocol/test_federated_equals_pooled.py` says the same of the plan and of whole runs.
-CONFIGURATIONS = effort.count(15, 100)
+CONFIGURATIONS = effort.count(6, 100)
 
 
 @st.composite

@@ -284,7 +284,7 @@ def test_a_round_that_is_asked_again_is_charged_again_and_stated() -> None:
 def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
     """Also when one partner adds none: the others' shares are wide enough."""
     ratios = []
-    for seed in range(effort.count(15, 60)):
+    for seed in range(effort.count(6, 60)):
         fed = federation(3, seed=seed, privacy=privacy(0.5))
         run = fed.run()
         noise = run.clustering.noise
@@ -300,7 +300,7 @@ def test_the_noise_in_a_total_has_at_least_the_agreed_variance() -> None:
 def test_the_plan_chooses_how_many_segments_there_are() -> None:
     """Three kinds of customers, anything from two to six clusters allowed."""
     chosen = []
-    for seed in range(4):
+    for seed in range(effort.count(2, 4)):
         fed = Federation(
             rows(4, 800),
             FEATURES,
@@ -319,7 +319,7 @@ def test_the_plan_chooses_how_many_segments_there_are() -> None:
         assert [gap.n_clusters for gap in choice.gaps] == [2, 3, 4, 5, 6]
         assert choice.used == (choice.seen if choice.told else 6) == chosen[-1]
         assert run.rounds == release.rounds <= 12
-    assert chosen.count(3) >= 3, chosen
+    assert chosen.count(3) >= 0.75 * len(chosen), chosen
 
 
 def test_a_run_opened_while_the_budget_held_it_is_refused_when_it_no_longer_does() -> None:
