@@ -40,7 +40,7 @@ from coordinator.shown.certificate import certificate_shown, waits_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from protocol.control.authorities import Authorities, certifies, read_authorities
-from protocol.errors import FedsegError
+from protocol.errors import FedsegError, StoreError
 from protocol.signing import public_bytes
 from tests.control.commands import operator
 from tests.coordinator.test_service import FakeSuperLink
@@ -133,6 +133,37 @@ def test_the_next_one_waits_and_takes_the_place_of_the_one_in_force(folder: Path
     with opened(folder) as (config, store):
         assert waits_words(config, store) == ""
     assert code_of(lambda: switched(folder)) == "E-SWITCH-NOTHING"
+
+
+def test_nothing_waits_that_nodes_cannot_be_told_of(folder: Path) -> None:
+    passphrase = folder / "keys" / "passphrase"
+    passphrase.rename(folder / "away")
+    assert code_of(lambda: renewed(folder, certificate())).startswith("E-")
+    assert not (folder / NEXT_FILE).exists(), "it would stop whoever serves"
+    (folder / "away").rename(passphrase)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+        assert StatedAuthorities(store).newest() is None
+        assert certificate_shown(config, store).values["next"] is None
+
+
+@pytest.mark.usefixtures("opened_once")
+def test_what_cannot_be_stated_leaves_what_waited(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Authorities:
+        raise StoreError("the disk is full", remedy="make room")
+
+    before, first = trusted(folder), certificate()
+    for waits in ((), (first.authority,)):
+        with monkeypatch.context() as patch:
+            patch.setattr(StatedAuthorities, "state", full)
+            assert code_of(lambda: renewed(folder, certificate())) == "E-STORE"
+        assert trusted(folder) == (*before, *waits)
+        with opened(folder) as (config, _):
+            coming = renewing.waiting(config)
+        assert (coming and coming.certificate) == (first.certificate if waits else None)
+        renewed(folder, first)
 
 
 @pytest.mark.usefixtures("opened_once")
