@@ -24,7 +24,7 @@ from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import NONE
 from protocol.agreement.parties import Party
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import AgreementError, ConfigError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -86,6 +86,13 @@ class NodeHome:
         if not self._opened:
             self._opened.append(OpenKeys())
         return NodeHome.load(self.directory, keys=self._opened[0])
+
+    def as_it_stands(self) -> NodeHome:
+        """As `current`; as it was before while the configuration cannot be read."""
+        try:
+            return self.current()
+        except ConfigError:
+            return self
 
     def under(self, agreement_id: str) -> NodeHome:
         """The folder as an agreement has it: its own section, or else that of ``[node]``."""
