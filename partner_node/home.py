@@ -109,21 +109,24 @@ class NodeHome:
         Raises:
             AgreementError: One agreement is in two places (E-AGR-TWICE).
         """
-        found = []
-        for place in self.places():
-            agreement = place.installed_agreement()
-            if agreement is None:
-                continue
-            own = self.config.agreements.get(agreement.id)
-            if own is not None and not place.section:
-                raise AgreementError(
-                    f"{place.config.node.agreement} has agreement {own.id}, which has a section of "
-                    f"its own in {self.config.file.name}, [agreements.{own.id}]",
-                    code="E-AGR-TWICE",
-                    remedy=f"move the file to {own.file}, or delete that section",
-                )
-            found.append(place)
-        return tuple(found)
+        return tuple(place for place in self.places() if place.agreement_here() is not None)
+
+    def agreement_here(self) -> Agreement | None:
+        """The agreement in force at this place, signatures unchecked; None when none can be read.
+
+        Raises:
+            AgreementError: It has another place too (E-AGR-TWICE); or as `installed_agreement`.
+        """
+        agreement = self.installed_agreement()
+        own = None if agreement is None else self.config.agreements.get(agreement.id)
+        if own is not None and not self.section:
+            raise AgreementError(
+                f"{self.config.node.agreement} has agreement {own.id}, which has a section of its "
+                f"own in {self.config.file.name}, [agreements.{own.id}]",
+                code="E-AGR-TWICE",
+                remedy=f"move the file to {own.file}, or delete that section",
+            )
+        return agreement
 
     def agreements_in_force(self) -> list[Agreement]:
         """The agreements of those places; raises as `in_force` and `signed_agreement`."""

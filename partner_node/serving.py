@@ -15,8 +15,9 @@ from machine.traces import exporting
 from partner_node.agreeing import take_effect
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
+from partner_node.control.in_force import for_each_in_force
 from partner_node.control.presence import present
-from partner_node.due import expected
+from partner_node.due import Expected, expected
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.link.flower_link import APPROVED_BUNDLE_SHA256, LinkConfig, LinkEvent, serve_link
@@ -172,15 +173,16 @@ def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
 
     What waited and is effective by then takes effect first.
     """
+    found: list[Expected | None] = []
+    unknown: list[str] = []
     try:
         home = home.current()  # sections may have come and gone
         with closing(home.store(home.keystore())) as store:
             take_effect(home, store, now)
-            agreements = home.agreements_in_force()
-            found = [expected(agreement, store, now) for agreement in agreements]
+            for_each_in_force(home, lambda one: found.append(expected(one, store, now)))
     except FedsegError as error:
-        return [f"schedule: {error.code}: {error.message}"]
-    return [words for one in found if one is not None for words in one.trouble]
+        unknown = [f"schedule: {error.code}: {error.message}"]
+    return [*unknown, *(words for one in found if one is not None for words in one.trouble)]
 
 
 def _daily(home: NodeHome) -> None:

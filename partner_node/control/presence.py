@@ -23,7 +23,7 @@ from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.hearing import note_heard
-from partner_node.control.in_force import in_force
+from partner_node.control.in_force import sound_in_force
 from partner_node.control.joining import checked_certificate
 from partner_node.control.readiness import tell_readiness, unchecked
 from partner_node.control.releases import Answer, take_releases
@@ -43,7 +43,6 @@ from protocol.control.v1.control_pb2 import (
     StandingRequest,
 )
 from protocol.errors import (
-    AgreementError,
     ConfigError,
     FedsegError,
     RuleError,
@@ -149,14 +148,6 @@ def present(
             keeper.join()
 
 
-def _checked_at_start(home: NodeHome) -> set[bytes]:
-    """The agreements in force when a node begins to serve, which it checks by itself."""
-    try:
-        return {agreement.hash for agreement in in_force(home)}
-    except AgreementError:
-        return set()
-
-
 class _Presence:
     """Listens for a node until it ends."""
 
@@ -178,7 +169,7 @@ class _Presence:
         #: What was logged last, by what it is about.
         self._said: dict[str, str] = {}
         #: Agreements of which a check was wanted, as nothing was known.
-        self._wanted = _checked_at_start(home)
+        self._wanted = {one.hash for one in sound_in_force(home)}  # checked at the start
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._channel: Channel | None = None
