@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from coordinator.config import CoordinatorConfig
 from coordinator.control.authorities import Outstanding, StatedAuthorities, outstanding
 from coordinator.control.changing_keys import changing_keys
+from coordinator.control.rotating import check_in_force, finish
 from coordinator.control.shown_certificate import chain_of
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.files import sync_folder, write_file
@@ -242,9 +243,19 @@ def settle(config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime)
 
 
 def settled(config: CoordinatorConfig, store: CoordinatorStore) -> None:
-    """`settle`, as whoever changes the keys and the certificate; raises FedsegError as that."""
+    """End what was switched off, of keys and of certificates, as the only one who changes them.
+
+    A backup that is made at the same time ends the same.
+
+    Raises:
+        KeystoreError: The signing key was handed over (E-KEY-ROTATED).
+        FedsegError: As `finish` and `settle`.
+    """
+    now = datetime.now(UTC)
     with changing_keys(config):
-        settle(config, store, now=datetime.now(UTC))
+        finish(config, store, now=now)
+        check_in_force(config, store)
+        settle(config, store, now=now)
 
 
 def _trust_alone(

@@ -39,6 +39,7 @@ from coordinator.service.superlink import SuperLinkConfig
 from coordinator.shown.certificate import certificate_shown, waits_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
+from machine.locks import held
 from protocol.control.authorities import Authorities, certifies, read_authorities
 from protocol.errors import FedsegError, StoreError
 from protocol.signing import public_bytes
@@ -202,6 +203,23 @@ def test_a_switch_that_is_killed_is_ended_by_whoever_serves(folder: Path, tmp_pa
     assert decisions == sorted(decisions), "whatever comes after the decision is ended"
     assert sum(decisions) > 5 and not decisions[0]
     assert in_force(folder) == made.certificate and trusted(folder) == (made.authority,)
+
+
+def test_whoever_serves_ends_what_was_begun_as_nobody_else_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that ends the same may be made at that moment."""
+    locked = []
+
+    def look(*_: object, **__: object) -> None:
+        with held(folder / "keys" / "changing.lock") as ours:
+            locked.append(not ours)
+
+    for name in ("finish", "check_in_force", "settle"):
+        monkeypatch.setattr(renewing, name, look)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+    assert locked == [True, True, True]
 
 
 def test_a_switch_that_is_killed_is_ended_by_calling_it_again(folder: Path) -> None:
