@@ -24,7 +24,7 @@ from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import NONE
 from protocol.agreement.parties import Party
-from protocol.errors import AgreementError, UsageError
+from protocol.errors import AgreementError, ConfigError, UsageError
 from protocol.signed_agreement import SignedAgreement
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class NodeHome:
             self._opened.append(OpenKeys())
         return NodeHome.load(self.directory, keys=self._opened[0])
 
+    def as_it_stands(self) -> NodeHome:
+        """As `current`; as it was before while the configuration cannot be read."""
+        try:
+            return self.current()
+        except ConfigError:
+            return self
+
     def under(self, agreement_id: str) -> NodeHome:
         """The folder as an agreement has it: its own section, or else that of ``[node]``."""
         section = agreement_id if agreement_id in self.config.agreements else ""
@@ -104,21 +111,24 @@ class NodeHome:
         Raises:
             AgreementError: One agreement is in two places (E-AGR-TWICE).
         """
-        found = []
-        for place in self.places():
-            agreement = place.installed_agreement()
-            if agreement is None:
-                continue
-            own = self.config.agreements.get(agreement.id)
-            if own is not None and not place.section:
-                raise AgreementError(
-                    f"{place.config.node.agreement} has agreement {own.id}, which has a section of "
-                    f"its own in {self.config.file.name}, [agreements.{own.id}]",
-                    code="E-AGR-TWICE",
-                    remedy=f"move the file to {own.file}, or delete that section",
-                )
-            found.append(place)
-        return tuple(found)
+        return tuple(place for place in self.places() if place.agreement_here() is not None)
+
+    def agreement_here(self) -> Agreement | None:
+        """The agreement in force at this place, signatures unchecked; None when none can be read.
+
+        Raises:
+            AgreementError: It has another place too (E-AGR-TWICE); or as `installed_agreement`.
+        """
+        agreement = self.installed_agreement()
+        own = None if agreement is None else self.config.agreements.get(agreement.id)
+        if own is not None and not self.section:
+            raise AgreementError(
+                f"{self.config.node.agreement} has agreement {own.id}, which has a section of its "
+                f"own in {self.config.file.name}, [agreements.{own.id}]",
+                code="E-AGR-TWICE",
+                remedy=f"move the file to {own.file}, or delete that section",
+            )
+        return agreement
 
     def agreements_in_force(self) -> list[Agreement]:
         """The agreements of those places; raises as `in_force` and `signed_agreement`."""

@@ -15,8 +15,9 @@ from machine.traces import exporting
 from partner_node.agreeing import take_effect
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
 from partner_node.control.hearing import note_heard
+from partner_node.control.in_force import for_each_in_force
 from partner_node.control.presence import present
-from partner_node.due import expected
+from partner_node.due import Expected, expected
 from partner_node.followed_settings import FollowedSettings
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
@@ -32,7 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: How often files past their retention are deleted, and certificates looked at.
 _DAY_S: Final = 86_400.0
-_LOOK_EVERY_S: Final = 0.1
+#: How often a node looks whether its first agreement came; it reads its configuration then.
+_WAITS_S: Final = 0.5
 #: Events that say whether the coordinator is reached.
 _LINK_STATES: Final = ("connected", "lost", "stopped")
 #: How often it is asked whether a run that was due has come.
@@ -101,8 +103,8 @@ def _told(home: NodeHome, link: LinkState) -> Iterator[None]:
 
     with metrics_endpoint(
         home.config.metrics,
-        measure=lambda: measure_node(home, link),
-        ready=lambda: readiness(home, link),
+        measure=lambda: measure_node(home.as_it_stands(), link),
+        ready=lambda: readiness(home.as_it_stands(), link),
     ):
         yield
 
@@ -112,15 +114,18 @@ def _agreement_is_there(home: NodeHome, stop: threading.Event) -> bool:
 
     A node that is in no control plane does not wait: a person has to install the file.
     """
-    places = home.places()
-    if home.config.coordinator.control is None or any(place.is_filled for place in places):
+
+    def is_there() -> bool:
+        return any(place.is_filled for place in home.as_it_stands().places())
+
+    if home.config.coordinator.control is None or is_there():
         return True
     logger.info("waits for an agreement that every party signed; see `fedseg-node agreement "
                 "proposals`")  # fmt: skip
-    while not any(place.is_filled for place in places):
-        if stop.wait(_LOOK_EVERY_S):
-            return False
-    return True
+    while not stop.wait(_WAITS_S):
+        if is_there():
+            return True
+    return False
 
 
 @contextmanager
@@ -176,23 +181,25 @@ def runs_not_come(home: NodeHome, now: datetime) -> list[str]:
 
     What waited and is effective by then takes effect first.
     """
+    found: list[Expected | None] = []
+    unknown: list[str] = []
     try:
         home = home.current()  # sections may have come and gone
         with closing(home.store(home.keystore())) as store:
             take_effect(home, store, now)
-            agreements = home.agreements_in_force()
-            found = [expected(agreement, store, now) for agreement in agreements]
+            for_each_in_force(home, lambda one: found.append(expected(one, store, now)))
     except FedsegError as error:
-        return [f"schedule: {error.code}: {error.message}"]
-    return [words for one in found if one is not None for words in one.trouble]
+        unknown = [f"schedule: {error.code}: {error.message}"]
+    return [*unknown, *(words for one in found if one is not None for words in one.trouble)]
 
 
 def _daily(home: NodeHome) -> None:
     now = datetime.now(UTC)
-    for words in authority_ends_soon(home.config.coordinator.root_certificates, now):
+    roots = home.as_it_stands().config.coordinator.root_certificates
+    for words in authority_ends_soon(roots, now):
         logger.warning("%s", words)
     try:
-        purged = apply_retention(home, now)
+        purged = apply_retention(home.current(), now)  # sections may have come and gone
     except FedsegError as error:
         logger.warning("retention: %s: %s; %s", error.code, error.message, error.remedy)
         return

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from coordinator.config import KEY_FILE, CoordinatorConfig
+from machine.files import make_folder_for_owner
 from machine.locks import held
 from protocol.errors import UsageError
 
@@ -18,7 +19,7 @@ _CHANGED_S: Final = 10.0
 def changing_keys(config: CoordinatorConfig) -> Iterator[None]:
     """Hold the lock of whoever changes the keys; raises UsageError when another process does."""
     folder = (config.directory / KEY_FILE).parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder_for_owner(folder)
     with held(folder / _CHANGING, wait_s=_CHANGED_S) as ours:
         if not ours:
             raise UsageError("another process changes the coordinator's keys", remedy="try again")

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from coordinator.config import CoordinatorConfig
 from coordinator.control.authorities import Outstanding, StatedAuthorities, outstanding
 from coordinator.control.changing_keys import changing_keys
+from coordinator.control.rotating import check_in_force, finish
 from coordinator.control.shown_certificate import chain_of
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.files import sync_folder, write_file
@@ -34,7 +35,7 @@ from protocol.control.authorities import (
     read_authorities,
     words_of,
 )
-from protocol.errors import ConfigError, MalformedError, RuleError, UsageError
+from protocol.errors import ConfigError, FedsegError, MalformedError, RuleError, UsageError
 from protocol.signing import public_bytes
 
 #: The files of `init`.
@@ -110,7 +111,8 @@ def renew(
 ) -> Authorities:
     """Have a certificate wait, and tell nodes to trust its authority too.
 
-    One that waited before is forgotten, and so is its authority.
+    One that waited before is forgotten, and so is its authority. Where nodes cannot be told, none
+    waits that did not wait before.
 
     Raises:
         ConfigError: The certificate in force was not made here, or cannot be read.
@@ -124,8 +126,15 @@ def renew(
         )
     with changing_keys(config):
         settle(config, store, now=now)
+        config.signing_key()  # nothing may wait that nobody can tell nodes of
+        before = waiting(config)
         write_file(config.directory / NEXT_FILE, made.to_bytes(), mode=0o600)
-        settle(config, store, now=now)
+        try:
+            settle(config, store, now=now)
+        except FedsegError:
+            if not _is_told(store, made):
+                _take_back(config, before)
+            raise
         return _stated(store)
 
 
@@ -234,9 +243,19 @@ def settle(config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime)
 
 
 def settled(config: CoordinatorConfig, store: CoordinatorStore) -> None:
-    """`settle`, as whoever changes the keys and the certificate; raises FedsegError as that."""
+    """End what was switched off, of keys and of certificates, as the only one who changes them.
+
+    A backup that is made at the same time ends the same.
+
+    Raises:
+        KeystoreError: The signing key was handed over (E-KEY-ROTATED).
+        FedsegError: As `finish` and `settle`.
+    """
+    now = datetime.now(UTC)
     with changing_keys(config):
-        settle(config, store, now=datetime.now(UTC))
+        finish(config, store, now=now)
+        check_in_force(config, store)
+        settle(config, store, now=now)
 
 
 def _trust_alone(
@@ -248,8 +267,6 @@ def _trust_alone(
 ) -> None:
     """Have the file for nodes say so, and the statement; what says so already is left alone."""
     file, key, stated = authority_file(config), config.signing_key(), StatedAuthorities(store)
-    if _bytes_of(file) != pem_of(certificates):
-        write_file(file, pem_of(certificates), mode=0o644)
     newest = stated.newest()
     if (
         newest is None
@@ -257,6 +274,24 @@ def _trust_alone(
         or not newest.is_signed_by(public_bytes(key))
     ):
         stated.state(certificates, key, now=now)
+    if _bytes_of(file) != pem_of(certificates):
+        write_file(file, pem_of(certificates), mode=0o644)
+
+
+def _is_told(store: CoordinatorStore, made: NextCertificate) -> bool:
+    try:
+        newest = StatedAuthorities(store).newest()
+    except FedsegError:  # what cannot be read was not written either
+        return False
+    return newest is not None and made.authority in newest.certificates
+
+
+def _take_back(config: CoordinatorConfig, before: NextCertificate | None) -> None:
+    """Have what waited before wait again, if anything did."""
+    if before is None:
+        remove_private_file(config.directory / NEXT_FILE)
+    else:
+        write_file(config.directory / NEXT_FILE, before.to_bytes(), mode=0o600)
 
 
 def _stated(store: CoordinatorStore) -> Authorities:

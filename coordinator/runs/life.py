@@ -17,6 +17,7 @@ from coordinator.runs.driver import RunDriver, apply_input
 from coordinator.runs.exchange import Exchange
 from coordinator.runs.remedies import remedy_for
 from coordinator.store.coordinator_store import CoordinatorStore
+from machine.files import make_folder_for_owner
 from machine.locks import held
 from machine.traces import Phases, exporting
 from protocol.agreement.document import Agreement
@@ -178,7 +179,7 @@ def _process_lock(
     directory: Path, name: str, wait_s: float, *, shared: bool = False
 ) -> Iterator[bool]:
     folder = directory / "locks"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    make_folder_for_owner(folder)
     with held(folder / f"{name}.lock", wait_s=wait_s, shared=shared) as ours:
         yield ours
 

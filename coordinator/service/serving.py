@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
 from coordinator.control.port import ControlPort
 from coordinator.control.renewing import settled
-from coordinator.control.rotating import check_in_force, finish
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.runs.running_time import RunningTime
 from coordinator.runs.scheduling import Scheduler
@@ -120,9 +119,7 @@ class CoordinatorService:
             pass  # nor where the driver of every run would end, because spans cannot be sent
         with self._lease() as keep_lease, closing(self.config.open_store()) as store:
             keep_lease()
-            finish(self.config, store)  # a replacement of the key that was switched off
-            check_in_force(self.config, store)
-            settled(self.config, store)  # or a new certificate
+            settled(self.config, store)
             self._supervise(stop, store, keep_lease)
 
     def _supervise(

@@ -16,10 +16,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import IO, Final
 
 import uvicorn
 from flwr.common.constant import SubStatus
@@ -30,6 +32,7 @@ from flwr.supercore.servicer.runtime.runtime_handlers import acquire_task
 from flwr.superlink.main import create_app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from coordinator.service.driver_process import READY
 from machine import logs
 
 logger = logging.getLogger(__name__)
@@ -37,6 +40,8 @@ logger = logging.getLogger(__name__)
 #: The call that submits a run. After it, and at least so often, is looked for one.
 _SUBMIT: Final = "/v1/control/start-run"
 _LOOK_EVERY_S: Final = 1.0
+#: Of a line that it says no more is logged as one.
+_MOST_LINE_BYTES: Final = 1_000
 #: A process for drivers that ended is started again after so many seconds at the earliest.
 _START_AGAIN_S: Final = 1.0
 
@@ -97,12 +102,14 @@ def _start_drivers(
     states: LinkStateFactory, socket: str, bundles: frozenset[str], submitted: threading.Event
 ) -> None:
     """Start a driver for each submitted run; ends the process when that cannot go on."""
-    drivers = _Drivers(socket)
+    drivers = _Drivers(socket, ready=submitted.set)
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
     try:
         while True:
-            drivers.await_tokens()
             submitted.clear()
+            if not drivers.await_tokens():
+                submitted.wait(_LOOK_EVERY_S)
+                continue
             acquired = acquire_task(request, states.state())
             if acquired.token and acquired.task.fab_hash in bundles:
                 drivers.start(acquired.token)
@@ -118,19 +125,29 @@ def _start_drivers(
 
 
 class _Drivers:
-    """The process that drivers are forked from; started anew where it has ended."""
+    """The process that drivers are forked from; started anew where it has ended.
 
-    def __init__(self, socket: str) -> None:
+    Args:
+        ready: Called in another thread once it awaits tokens.
+    """
+
+    def __init__(self, socket: str, *, ready: Callable[[], None] = lambda: None) -> None:
         self._command = (sys.executable, "-P", "-m", "coordinator.service.driver_process", socket)
         self._process: subprocess.Popen[bytes] | None = None
         self._started = -_START_AGAIN_S
+        self._tell_ready = ready
+        self._is_ready = threading.Event()
 
-    def await_tokens(self) -> None:
-        """Start it, or start it again where it has ended; with it its drivers ended too."""
+    def await_tokens(self) -> bool:
+        """Start it, or start it again where it has ended; with it its drivers ended too.
+
+        Returns:
+            Whether it awaits tokens now. A task that is acquired before is lost with it.
+        """
         if self._process is not None and self._process.poll() is None:
-            return
+            return self._is_ready.is_set()
         if time.monotonic() - self._started < _START_AGAIN_S:
-            return
+            return False
         self._started = time.monotonic()
         if self._process is not None and self._process.stdin is not None:
             logger.warning(
@@ -140,10 +157,26 @@ class _Drivers:
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             bufsize=0,
         )
+        self._is_ready = threading.Event()
+        threading.Thread(
+            target=self._listen, args=(self._process.stdout, self._is_ready), daemon=True
+        ).start()
+        return False
+
+    def _listen(self, said: IO[bytes], is_ready: threading.Event) -> None:
+        """Hear when it is ready, and log whatever else it says, until it ends."""
+        with closing(said):
+            for line in iter(partial(said.readline, _MOST_LINE_BYTES), b""):
+                words = line.rstrip()
+                if words == READY:
+                    is_ready.set()
+                    self._tell_ready()
+                elif words:
+                    logger.warning("what starts drivers: %s", words.decode(errors="replace"))
 
     def start(self, token: str) -> None:
         """Have a driver forked; its token is in a pipe, because everybody can read arguments.

@@ -35,8 +35,14 @@ class Watch:
 
     def may_differ(self) -> bool:
         """Whether to look: always at a server, at a file that was written, and now and then."""
-        mark, now = self._store.mark(), self._clock()
+        mark, now = self._read_mark(), self._clock()
         if mark is not None and mark == self._mark and now - self._looked < _AT_LEAST_EVERY_S:
             return False
         self._mark, self._looked = mark, now
         return True
+
+    def _read_mark(self) -> object | None:
+        try:
+            return self._store.mark()
+        except OSError:  # looking says what is wrong, or that nothing is
+            return None

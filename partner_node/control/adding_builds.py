@@ -8,7 +8,7 @@ from functools import partial
 from partner_node.adding_builds import accept, accepted, sign
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.control.in_force import where_known
+from partner_node.control.in_force import for_each_in_force, where_known
 from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from protocol.agreement.added_build import AddedBuild
@@ -53,12 +53,12 @@ def accept_builds(home: NodeHome, channel: Channel) -> None:
             to say, or who signed one handed that key over (E-BUILD-UNSIGNED); other builds, and
             those of other agreements, are accepted.
     """
-    agreements = home.agreements_in_force()
-    adding = [one for one in agreements if one.software.added_by is not None]
-    one_by_one(partial(_accept, home, channel, agreement) for agreement in adding)
+    for_each_in_force(home, partial(_accept, home, channel))
 
 
 def _accept(home: NodeHome, channel: Channel, agreement: Agreement) -> None:
+    if agreement.software.added_by is None:
+        return
     envelopes = _envelopes(channel, agreement)
     one_by_one(partial(_accept_one, home, agreement, envelope) for envelope in envelopes)
 

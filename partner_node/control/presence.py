@@ -23,7 +23,7 @@ from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, checking
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.hearing import note_heard
-from partner_node.control.in_force import in_force
+from partner_node.control.in_force import sound_in_force
 from partner_node.control.joining import checked_certificate
 from partner_node.control.readiness import tell_readiness, unchecked
 from partner_node.control.releases import Answer, take_releases
@@ -42,7 +42,12 @@ from protocol.control.v1.control_pb2 import (
     StandingReply,
     StandingRequest,
 )
-from protocol.errors import AgreementError, FedsegError, RuleError, TransportError
+from protocol.errors import (
+    ConfigError,
+    FedsegError,
+    RuleError,
+    TransportError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -143,14 +148,6 @@ def present(
             keeper.join()
 
 
-def _checked_at_start(home: NodeHome) -> set[bytes]:
-    """The agreements in force when a node begins to serve, which it checks by itself."""
-    try:
-        return {agreement.hash for agreement in in_force(home)}
-    except AgreementError:
-        return set()
-
-
 class _Presence:
     """Listens for a node until it ends."""
 
@@ -172,7 +169,7 @@ class _Presence:
         #: What was logged last, by what it is about.
         self._said: dict[str, str] = {}
         #: Agreements of which a check was wanted, as nothing was known.
-        self._wanted = _checked_at_start(home)
+        self._wanted = {one.hash for one in sound_in_force(home)}  # checked at the start
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._channel: Channel | None = None
@@ -203,6 +200,7 @@ class _Presence:
 
     def _listen(self) -> None:
         """Do what is to be done now, and again with each announcement."""
+        self._home = self._home.as_it_stands()
         with open_channel(self._home, retries=False) as channel:
             with self._lock:
                 self._channel = channel
@@ -227,7 +225,12 @@ class _Presence:
                     self._channel = None
 
     def _attend(self, channel: Channel) -> int:
-        """Ask for all that a node has to know; the number of the last announcement before."""
+        """Ask for all that a node has to know; the number of the last announcement before.
+
+        By its configuration as it is now. While that cannot be read all is as it was before, and
+        nothing is put into force: nobody can tell where it belongs.
+        """
+        is_readable = self._read_settings()
         standing = show_up(channel)
         note_heard(self._home, CONTROL, reached=True)
         if not standing.admitted:
@@ -242,14 +245,23 @@ class _Presence:
                 exchange_stops,  # first: nothing that fails may keep a stop from anybody
                 self._exchange_hand_overs,
                 take_authorities,  # under the coordinator's key in force
-                self._take_up,
-                accept_builds,
+                *((self._take_up, accept_builds) if is_readable else ()),
                 self._take_releases,
                 self._tell_readiness,
             ),
             channel,
         )
         return standing.announced
+
+    def _read_settings(self) -> bool:
+        """Read the configuration anew; whether it can be read."""
+        try:
+            self._home = self._home.current()
+        except ConfigError as error:
+            self._say("settings", error)
+            return False
+        self._say("settings", "")
+        return True
 
     def _do(self, steps: Sequence[Callable[[NodeHome, Channel], None]], channel: Channel) -> None:
         """Do one after the other; what is refused keeps none of the others from being done."""

@@ -10,14 +10,12 @@ import hashlib
 import logging
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
 from importlib import metadata
 from typing import Final
 
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.control.in_force import in_force, where_known
-from partner_node.control.one_by_one import one_by_one
+from partner_node.control.in_force import for_each_in_force, sound_in_force, where_known
 from partner_node.home import NodeHome
 from partner_node.preflight import Report, preflight
 from partner_node.store.node_store import NodeStore
@@ -39,15 +37,18 @@ _READ_CUSTOMERS: Final = ("data", "consent")
 
 def check_readiness(home: NodeHome) -> None:
     """Run the preflight and keep what it found for every agreement in force; nothing leaves."""
-    if in_force(home):
+    if sound_in_force(home):
         now = datetime.now(UTC)
         note_readiness(home, preflight(home.directory, now=now), now=now)
 
 
 def note_readiness(home: NodeHome, report: Report, *, now: datetime) -> None:
     """Keep what a preflight found of every agreement in force, as the codes that may be told."""
-    for agreement in in_force(home):
+
+    def note(agreement: Agreement) -> None:
         _note(home, agreement, report.about(agreement.id), now=now)
+
+    for_each_in_force(home, note)
 
 
 def _note(home: NodeHome, agreement: Agreement, report: Report, *, now: datetime) -> None:
@@ -65,7 +66,7 @@ def unchecked(home: NodeHome) -> set[bytes]:
     """The hashes of agreements in force under which nothing was ever checked."""
     with closing(home.store(home.keystore())) as store:
         records = ReadinessRecords(store)
-        return {one.hash for one in in_force(home) if records.of(one.hash) is None}
+        return {one.hash for one in sound_in_force(home) if records.of(one.hash) is None}
 
 
 def tell_readiness(home: NodeHome, channel: Channel) -> None:
@@ -75,7 +76,7 @@ def tell_readiness(home: NodeHome, channel: Channel) -> None:
         FedsegError: It is not reached; or refuses for one agreement, after it was told the rest.
     """
     with closing(home.store(home.keystore())) as store:
-        one_by_one(partial(_tell, store, channel, one.hash) for one in in_force(home))
+        for_each_in_force(home, lambda one: _tell(store, channel, one.hash))
 
 
 def told_now(home: NodeHome) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from partner_node.control.channel import Channel
-from partner_node.control.in_force import in_force, where_known
+from partner_node.control.in_force import for_each_in_force, where_known
 from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from protocol.agreement.document import Agreement
@@ -37,7 +37,7 @@ def take_releases(home: NodeHome, channel: Channel, answer: Answer) -> None:
     Raises:
         FedsegError: The coordinator is not reached, or refuses; what it does not refuse is taken.
     """
-    one_by_one(partial(_take, channel, answer, agreement) for agreement in in_force(home))
+    for_each_in_force(home, partial(_take, channel, answer))
 
 
 def _take(channel: Channel, answer: Answer, agreement: Agreement) -> None:

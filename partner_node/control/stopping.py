@@ -10,7 +10,7 @@ from functools import partial
 from partner_node.agreeing import note_stop
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.control.in_force import in_force
+from partner_node.control.in_force import for_each_in_force
 from partner_node.control.one_by_one import one_by_one
 from partner_node.home import NodeHome
 from partner_node.store.waiting import WaitingVersions
@@ -19,6 +19,7 @@ from protocol.agreement.stop import SignedStop
 from protocol.control.calls import STOP, STOPS
 from protocol.control.v1.control_pb2 import StopReply, StopRequest, StopsReply, StopsRequest
 from protocol.errors import RuleError
+from protocol.signed_agreement import SignedAgreement
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +38,21 @@ def exchange_stops(home: NodeHome, channel: Channel) -> None:
     """Take stops of what is in force or waits, and send this node's if the coordinator lacks them.
 
     Raises:
-        RuleError: One does not hold, as no partner signed it, or the coordinator refuses one; the
-            others are exchanged.
+        RuleError: One does not hold, as no partner signed it, the coordinator refuses one, or an
+            agreement is in a bad way; the others are exchanged.
     """
     with closing(home.store(home.keystore())) as store:
-        coming = [home.with_keys(one).agreement for one in WaitingVersions(store).all()]
-    agreements = (*in_force(home), *coming)
-    one_by_one(partial(_exchange, home, channel, agreement) for agreement in agreements)
+        coming = WaitingVersions(store).all()
+    one_by_one(
+        (
+            partial(for_each_in_force, home, partial(_exchange, home, channel)),
+            *(partial(_exchange_coming, home, channel, one) for one in coming),
+        )
+    )
+
+
+def _exchange_coming(home: NodeHome, channel: Channel, waiting: SignedAgreement) -> None:
+    _exchange(home, channel, home.with_keys(waiting).agreement)
 
 
 def _exchange(home: NodeHome, channel: Channel, agreement: Agreement) -> None:

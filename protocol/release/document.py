@@ -505,28 +505,27 @@ def _who_left(
 def _left_out(
     agreement: Agreement, n_clusters: int, *, n_left: int, n_released: int
 ) -> dict[str, Any]:
-    """Values of the release about clusters that did not become segments."""
+    """Values of the release about clusters that did not become segments.
 
-    def small(count: int) -> str:
-        words = f"{_have(count)} fewer than {agreement.min_segment_size} customers"
-        if agreement.privacy is None:
-            return words
-        return f"{words}, or {'is' if count == 1 else 'are'} too small to tell under the noise"
-
+    Every partner signs these words: another letter is another protocol.
+    """
+    small = f"fewer than {agreement.min_segment_size} customers"
+    if agreement.privacy is not None:
+        small += ", or are too small to tell under the noise"
     merged, hidden = n_clusters - n_left, n_left - n_released
     if not n_released:
         merged, hidden = 0, n_clusters
     return {
         "withheld": Withheld(
             clusters=hidden,
-            reason=f"{hidden} of {n_clusters} clusters {small(hidden)}; their customers "
+            reason=f"{hidden} of {n_clusters} clusters {_have(hidden)} {small}; their customers "
             "belong to the nearest released segment and are in no size",
         )
         if hidden
         else None,
         "merged": Withheld(
             clusters=merged,
-            reason=f"{merged} of {n_clusters} clusters {small(merged)}; their customers "
+            reason=f"{merged} of {n_clusters} clusters {_have(merged)} {small}; their customers "
             "belong to the nearest segment and are in its size",
         )
         if merged

@@ -556,8 +556,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         TELLS_READINESS,
-        "one_by_one(partial(_tell, store, channel, one.hash) for one in in_force(home))",
-        "[_tell(store, channel, one.hash) for one in in_force(home)]",
+        "for_each_in_force(home, lambda one: _tell(store, channel, one.hash))",
+        "[_tell(store, channel, one.hash) for one in sound_in_force(home)]",
         READY + "test_an_agreement_that_is_refused_keeps_no_other_from_being_told",
     ),
     (

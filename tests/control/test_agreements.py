@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator.control.proposals import Proposals
 from partner_node import serving
+from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.control.presence import present
+from partner_node.control.presence import _Presence, present
 from partner_node.home import NodeHome
+from partner_node.link.settings import Bell
+from partner_node.segments.retention import Purged
 from protocol.control.calls import PROPOSAL, PROPOSALS
 from protocol.control.v1 import control_pb2 as v1
 from protocol.signed_agreement import SignedAgreement
@@ -308,6 +312,75 @@ def test_another_agreement_with_a_section_of_its_own_is_taken_up_beside(signing:
     signing.propose_next(id=second.id, version=2, supersedes=second.hash.hex())
     signing.agree()
     assert signing.take_up() == "another-purpose 2"
+
+
+SECTION = "[agreements.another-purpose]\n"
+
+
+def test_a_serving_node_takes_up_where_its_configuration_says_by_then(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, settings = in_force(signing), signing.home.directory / "node.toml"
+    caplog.set_level("INFO")
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600):
+        wait_for(lambda: "admitted" in caplog.text, timeout_s=PATIENCE_S, what="the node")
+        settings.write_text(settings.read_text() + SECTION)
+        signing.propose_next(id="another-purpose")
+        signing.agree()
+        wait_for(
+            lambda: "another-purpose, version 1, is in force" in caplog.text,
+            timeout_s=PATIENCE_S,
+            what="the second agreement",
+        )
+    agreements = NodeHome.load(signing.home.directory).agreements_in_force()
+    assert [one.id for one in agreements] == [first.id, "another-purpose"]
+
+
+def test_while_its_configuration_cannot_be_read_nothing_is_put_into_force(
+    signing: Signing, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = signing.home.directory / "node.toml"
+    text, wanted = settings.read_text(), SimpleNamespace(want=lambda: None)
+    presence = _Presence(signing.home, no_run, wanted, Bell(), 1.0, 1.0)  # type: ignore[arg-type]
+    signing.agree()
+    with open_channel(signing.home, retries=False) as channel:
+        settings.write_text(text + "[")
+        presence._attend(channel)
+        assert not signing.home.is_filled and "node.toml" in caplog.text
+        settings.write_text(text)
+        presence._attend(channel)
+    assert signing.home.is_filled
+
+
+def test_a_node_that_waits_sees_an_agreement_in_a_section_that_came_meanwhile(
+    signing: Signing,
+) -> None:
+    with (signing.home.directory / "node.toml").open("a") as file:
+        file.write(SECTION)
+    place = NodeHome.load(signing.home.directory).under("another-purpose")
+    place.config.node.agreement.parent.mkdir(exist_ok=True)
+    place.config.node.agreement.write_text("{}")
+    ended = threading.Event()
+    ended.set()
+    assert serving._agreement_is_there(signing.home, ended) is True
+
+
+def test_records_are_kept_as_the_sections_say_that_there_are_now(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, found = signing.home.directory / "node.toml", []
+
+    def apply(home: NodeHome, _: datetime) -> Purged:
+        found.append(list(home.config.agreements))
+        return Purged()
+
+    monkeypatch.setattr(serving, "apply_retention", apply)
+    settings.write_text(settings.read_text() + SECTION)
+    serving._daily(signing.home)
+    assert found == [["another-purpose"]]
+    settings.write_text("[")
+    serving._daily(signing.home)
+    assert len(found) == 1 and "retention: E-CONFIG" in caplog.text
 
 
 def test_a_version_that_does_not_follow_keeps_none_of_another_agreement_away(

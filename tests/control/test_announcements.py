@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +27,7 @@ from coordinator.control.standing import shut_out
 from coordinator.control.taking_stops import take_stop
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
+from partner_node.control.in_force import sound_in_force
 from partner_node.control.presence import present, show_up
 from partner_node.control.stopping import exchange_stops
 from partner_node.home import NodeHome
@@ -32,7 +35,7 @@ from partner_node.link.settings import Bell
 from protocol.agreement.stop import SignedStop
 from protocol.control.calls import ANNOUNCEMENTS, STOP, STOPS
 from protocol.control.v1 import control_pb2 as v1
-from protocol.errors import FedsegError
+from protocol.errors import AgreementError, FedsegError
 from protocol.signed_agreement import SignedAgreement
 from tests.control.commands import line_of, operator, shell
 from tests.control.lab import JoinedNode, Lab, lab, no_run, serving
@@ -286,6 +289,52 @@ def test_a_stop_that_came_as_a_file_is_handed_on_too(signing: Signing, tmp_path:
         exchange_stops(signing.home, channel)
         exchange_stops(signing.home, channel)
     assert stopped(signing.home) == [signing.parties.nodes[0].card.id]
+
+
+def test_an_agreement_in_a_bad_way_keeps_no_stop_of_another_back(
+    signing: Signing, tmp_path: Path
+) -> None:
+    first, settings = in_force(signing), signing.home.directory / "node.toml"
+    with settings.open("a") as file:
+        file.write("[agreements.another-purpose]\n")
+    signing.propose_next(id="another-purpose")
+    signing.agree()
+    assert signing.take_up() == "another-purpose 1"
+    second = signing.parties.draft.agreement
+    with settings.open("a") as file:
+        file.write(f"[agreements.{first.id}]\n")
+    home = NodeHome.load(signing.home.directory)
+    stop = stop_of(signing.parties.nodes[0], signing.parties.draft, reason="Merger.")
+    (tmp_path / "stop.json").write_bytes(stop.to_bytes())
+    at = ("--dir", signing.parties.lab.config.directory)
+    operator(signing.shell).json("agreement", "stop", tmp_path / "stop.json", *at)
+    with open_channel(home, retries=False) as channel:
+        assert code_of(lambda: exchange_stops(home, channel)) == "E-AGR-TWICE"
+    with closing(home.store(home.keystore())) as store:
+        assert [one.partner for one in store.stops_of(second.hash)] == [stop.partner]
+    assert [one.id for one in sound_in_force(home)] == [second.id]
+
+
+def test_a_version_that_waits_and_is_in_a_bad_way_keeps_no_stop_back(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force(signing)
+    own = signing.call("stop", "--yes", "--out", "stop.json")
+    assert own["sent"]
+    with signing.parties.lab.store.transaction():
+        signing.parties.lab.store.ask("DELETE FROM stops")
+
+    def unfit(home: NodeHome, signed: SignedAgreement) -> SignedAgreement:
+        raise AgreementError("it does not fit", code="E-KEY-PARTY", remedy="ask")
+
+    waiting = SimpleNamespace(all=lambda: [signing.parties.draft])
+    monkeypatch.setattr("partner_node.control.stopping.WaitingVersions", lambda _: waiting)
+    agreement = signing.parties.draft.agreement
+    monkeypatch.setattr(NodeHome, "agreement_here", lambda _: agreement)
+    monkeypatch.setattr(NodeHome, "with_keys", unfit)
+    with open_channel(signing.home, retries=False) as channel:
+        assert code_of(lambda: exchange_stops(signing.home, channel)) == "E-KEY-PARTY"
+    assert len(signing.parties.lab.store.stops_of(agreement.hash)) == 1
 
 
 def test_a_stop_that_no_partner_signed_is_not_believed(

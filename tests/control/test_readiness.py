@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -209,7 +210,9 @@ def test_what_a_node_tells_is_codes_alone(
     if noised:
         # Under the same hash, so that it is told: whether there is noise is all that is asked.
         under: Any = _Noised(agreement)
-        monkeypatch.setattr("partner_node.control.readiness.in_force", lambda _: [under])
+        monkeypatch.setattr(
+            "partner_node.control.readiness.for_each_in_force", lambda _, note: note(under)
+        )
     note_readiness(signing.home, report, now=NOW)
     with open_channel(signing.home, retries=False) as channel:
         tell_readiness(signing.home, channel)
@@ -270,7 +273,11 @@ def test_an_agreement_that_is_refused_keeps_no_other_from_being_told(
     agreement = in_force(signing)
     refused: Any = _Noised(agreement)
     refused.hash = bytes(32)
-    monkeypatch.setattr("partner_node.control.readiness.in_force", lambda _: [refused, agreement])
+
+    def place(one: Agreement) -> SimpleNamespace:
+        return SimpleNamespace(agreement_here=lambda: one)
+
+    monkeypatch.setattr(NodeHome, "places", lambda _: [place(refused), place(agreement)])
     note_readiness(signing.home, failing(), now=NOW)
     real = Channel.call
 

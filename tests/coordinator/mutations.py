@@ -71,8 +71,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_runs_under_new_keys.py::test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
     ),
     (
-        SERVING,
-        "            check_in_force(self.config, store)\n",
+        RENEWING,
+        "        check_in_force(config, store)\n",
         "",
         "test_rotating.py::test_a_folder_with_a_key_that_was_handed_over_serves_nothing",
     ),
@@ -882,9 +882,15 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SERVING,
-        "            settled(self.config, store)  # or a new certificate\n",
+        "            settled(self.config, store)\n",
         "",
         RENEWED + "test_whoever_serves_ends_what_was_begun_and_shows_what_is_switched_to",
+    ),
+    (
+        RENEWING,
+        "    with changing_keys(config):\n        finish(",
+        "    if True:\n        finish(",
+        RENEWED + "test_whoever_serves_ends_what_was_begun_as_nobody_else_does",
     ),
     (
         SERVING,

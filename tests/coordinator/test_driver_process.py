@@ -46,6 +46,37 @@ def test_each_line_is_a_driver_with_that_token_and_no_input() -> None:
     )
 
 
+_ONE_FORK_FAILS = """
+import errno, os
+forks, real = [], os.fork
+def fork():
+    forks.append(1)
+    if len(forks) == 1:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return real()
+os.fork = fork
+"""
+
+
+def test_a_fork_that_fails_ends_neither_what_waits_nor_other_drivers() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ONE_FORK_FAILS + _PROGRAM],
+        input="first\nsecond\n",
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+    )
+    assert sorted(done.stdout.splitlines()) == sorted(
+        [
+            "ended",
+            "no driver could be started: Resource temporarily unavailable",
+            str(["second", True, 7, b""]),
+        ]
+    )
+
+
 def test_it_ends_with_its_input_alone() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],

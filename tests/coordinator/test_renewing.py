@@ -39,8 +39,9 @@ from coordinator.service.superlink import SuperLinkConfig
 from coordinator.shown.certificate import certificate_shown, waits_words
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
+from machine.locks import held
 from protocol.control.authorities import Authorities, certifies, read_authorities
-from protocol.errors import FedsegError
+from protocol.errors import FedsegError, StoreError
 from protocol.signing import public_bytes
 from tests.control.commands import operator
 from tests.coordinator.test_service import FakeSuperLink
@@ -135,6 +136,37 @@ def test_the_next_one_waits_and_takes_the_place_of_the_one_in_force(folder: Path
     assert code_of(lambda: switched(folder)) == "E-SWITCH-NOTHING"
 
 
+def test_nothing_waits_that_nodes_cannot_be_told_of(folder: Path) -> None:
+    passphrase = folder / "keys" / "passphrase"
+    passphrase.rename(folder / "away")
+    assert code_of(lambda: renewed(folder, certificate())).startswith("E-")
+    assert not (folder / NEXT_FILE).exists(), "it would stop whoever serves"
+    (folder / "away").rename(passphrase)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+        assert StatedAuthorities(store).newest() is None
+        assert certificate_shown(config, store).values["next"] is None
+
+
+@pytest.mark.usefixtures("opened_once")
+def test_what_cannot_be_stated_leaves_what_waited(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Authorities:
+        raise StoreError("the disk is full", remedy="make room")
+
+    before, first = trusted(folder), certificate()
+    for waits in ((), (first.authority,)):
+        with monkeypatch.context() as patch:
+            patch.setattr(StatedAuthorities, "state", full)
+            assert code_of(lambda: renewed(folder, certificate())) == "E-STORE"
+        assert trusted(folder) == (*before, *waits)
+        with opened(folder) as (config, _):
+            coming = renewing.waiting(config)
+        assert (coming and coming.certificate) == (first.certificate if waits else None)
+        renewed(folder, first)
+
+
 @pytest.mark.usefixtures("opened_once")
 def test_renewing_that_is_killed_is_ended_by_whoever_serves(folder: Path) -> None:
     before, authorities, made = in_force(folder), trusted(folder), certificate()
@@ -171,6 +203,23 @@ def test_a_switch_that_is_killed_is_ended_by_whoever_serves(folder: Path, tmp_pa
     assert decisions == sorted(decisions), "whatever comes after the decision is ended"
     assert sum(decisions) > 5 and not decisions[0]
     assert in_force(folder) == made.certificate and trusted(folder) == (made.authority,)
+
+
+def test_whoever_serves_ends_what_was_begun_as_nobody_else_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that ends the same may be made at that moment."""
+    locked = []
+
+    def look(*_: object, **__: object) -> None:
+        with held(folder / "keys" / "changing.lock") as ours:
+            locked.append(not ours)
+
+    for name in ("finish", "check_in_force", "settle"):
+        monkeypatch.setattr(renewing, name, look)
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+    assert locked == [True, True, True]
 
 
 def test_a_switch_that_is_killed_is_ended_by_calling_it_again(folder: Path) -> None:

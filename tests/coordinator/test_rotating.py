@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -474,3 +476,20 @@ def test_one_process_at_a_time_changes_keys(folder: Path, monkeypatch: pytest.Mo
         ):
             with pytest.raises(FedsegError, match="another process changes"):
                 action()
+
+
+def test_the_folders_of_locks_that_root_makes_are_the_services(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`key rotate` as root before the first `serve` left one that the service cannot enter."""
+    given: list[str] = []
+
+    def noted(file: int, *_: int) -> None:
+        given.append(Path(f"/proc/self/fd/{file}").readlink().name)
+
+    config = replace(CoordinatorConfig.load(folder), directory=folder / "fresh")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", noted)
+    with serve_lock(config.directory), changing_keys.changing_keys(config):
+        pass
+    assert given == ["fresh", "locks", "serve.lock", "keys", "changing.lock"]

@@ -18,6 +18,7 @@ import pytest
 from flwr.proto.task_pb2 import Task
 
 from coordinator.service import superlink_process
+from tests.end_to_end.transport_support import wait_for
 
 TOKEN = "the token of a task"
 
@@ -56,6 +57,7 @@ class Started:
     options: dict[str, Any]
     returncode: int | None = None
     stdin: io.BytesIO = field(default_factory=io.BytesIO)
+    stdout: io.BytesIO = field(default_factory=lambda: io.BytesIO(b"ready\n"))
 
     def poll(self) -> int | None:
         return self.returncode
@@ -129,6 +131,45 @@ def test_the_process_ends_when_no_driver_can_be_started_any_more(started: list[S
         )
     assert caught.value.args == (1,)
     assert len(started) == 1
+
+
+def test_no_task_is_acquired_before_what_starts_drivers_awaits_it(
+    started: list[Started], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose task was acquired and lost has to wait until that is noticed."""
+    task = Task(task_id=1, type="flwr-serverapp", fab_hash="ours")
+    states, looks = States(task), iter((False, False, False))
+    monkeypatch.setattr(superlink_process._Drivers, "await_tokens", lambda _: next(looks))
+    with pytest.raises(EndedError):
+        superlink_process._start_drivers(states, "socket", frozenset({"ours"}), threading.Event())  # type: ignore[arg-type]
+    assert states.pending == [task]
+
+
+def test_what_cannot_start_drivers_says_why_in_the_log_and_awaits_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    drivers = superlink_process._Drivers("socket")
+    drivers._command = (sys.executable, "-c", "import no_such_module")  # type: ignore[assignment]
+    assert drivers.await_tokens() is False
+    process = drivers._process
+    assert process is not None and process.stdout is not None and process.stdin is not None
+    process.stdin.close()
+    process.wait(timeout=60)
+    wait_for(lambda: process.stdout.closed, timeout_s=60, what="all that it said")  # type: ignore[union-attr]
+    assert "what starts drivers: ModuleNotFoundError: No module named 'no_such" in caplog.text
+    assert drivers.await_tokens() is False
+
+
+def test_it_awaits_tokens_once_it_says_so_and_whoever_waits_for_that_is_told(
+    started: list[Started],
+) -> None:
+    told = threading.Event()
+    drivers = superlink_process._Drivers("socket", ready=told.set)
+    assert drivers.await_tokens() is False
+    assert told.wait(60)
+    assert drivers.await_tokens() is True
+    started[0].returncode = 1
+    assert drivers.await_tokens() is False
 
 
 def test_what_starts_drivers_is_started_again_when_it_ended_and_not_in_a_hurry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -42,4 +43,15 @@ def test_it_is_looked_at_now_and_then_in_any_case(tmp_path: Path) -> None:
 
 def test_where_nothing_tells_of_writings_it_is_always_looked_at() -> None:
     watch = Watch(CoordinatorStore.in_file(":memory:"), clock=Clock())
+    assert [watch.may_differ() for _ in range(3)] == [True, True, True]
+
+
+def test_it_is_looked_at_while_its_file_cannot_be(tmp_path: Path) -> None:
+    """A folder that is away for a moment ends nobody who waits."""
+
+    class Away:
+        def mark(self) -> object:
+            raise OSError(errno.EIO, "input/output error")
+
+    watch = Watch(Away(), clock=Clock())
     assert [watch.may_differ() for _ in range(3)] == [True, True, True]

@@ -438,6 +438,7 @@ def test_a_node_that_waits_deletes_again_and_again_whatever_fails(
         return NOTHING
 
     monkeypatch.setattr(serving, "apply_retention", apply)
+    monkeypatch.setattr(NodeHome, "current", lambda home: home)
     monkeypatch.setattr(serving, "authority_ends_soon", lambda *_: [])
     home = NodeHome(
         directory=tmp_path,

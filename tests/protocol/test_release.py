@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from protocol.release.document import (
     Left,
     Release,
     SignedRelease,
+    _left_out,
     make_release,
     promised,
     release_centres,
@@ -59,6 +60,40 @@ def test_small_clusters_are_withheld_entirely(release: Release) -> None:
     assert "1 of 4 clusters has fewer than 10 customers" in release.withheld.reason
     assert str(ONE // 2) not in release.to_bytes().decode()
     assert 9 not in [s.size for s in release.segments]
+
+
+@pytest.mark.parametrize(
+    ("noised", "left", "released", "withheld", "merged"),
+    [
+        (False, 4, 2, "2 of 4 clusters have fewer than 10 customers", None),
+        (False, 3, 3, None, "1 of 4 clusters has fewer than 10 customers"),
+        (
+            True, 3, 2,
+            "1 of 4 clusters has fewer than 10 customers, or are too small to tell under the noise",
+            "1 of 4 clusters has fewer than 10 customers, or are too small to tell under the noise",
+        ),
+        (
+            True, 4, 0,
+            "4 of 4 clusters have fewer than 10 customers, or are too small to tell under the "
+            "noise",
+            None,
+        ),
+    ],
+)  # fmt: skip
+def test_no_letter_of_what_partners_sign_about_small_clusters_changes(
+    noised: bool, left: int, released: int, withheld: str | None, merged: str | None
+) -> None:
+    """Two builds under one agreement sign the same bytes."""
+    agreement: Any = SimpleNamespace(min_segment_size=10, privacy=object() if noised else None)
+    found = _left_out(agreement, 4, n_left=left, n_released=released)
+    said = {name: one and one.reason for name, one in found.items()}
+    assert said == {
+        "withheld": withheld
+        and f"{withheld}; their customers belong to the nearest released segment and are in no "
+        "size",
+        "merged": merged
+        and f"{merged}; their customers belong to the nearest segment and are in its size",
+    }
 
 
 def test_only_parties_that_do_not_sign_can_have_left(
