@@ -33,6 +33,7 @@ from flwr.superlink.main import create_app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coordinator.service.driver_process import READY
+from coordinator.service.superlink_layers import thin_out
 from machine import logs
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def main(socket: str, log_file: str, bundles: Sequence[str]) -> None:
     logging.getLogger("flwr").handlers.clear()  # it would write to standard error without end
     logging.getLogger("flwr").propagate = True
     app = create_app()
+    thin_out(app)
     app.state.enable_supernode_auth = True
     submitted = threading.Event()
     threading.Thread(

@@ -484,14 +484,15 @@ class _Session:
             except _RefusedCallError as refused:
                 raise refused.as_lost() from refused
             # Flower hands out one at a time.
+            came = time.monotonic()
             answered = bool(pulled.messages_list) and self._answer(pulled.messages_list[0])
             self._on_look()
             if answered:
-                pace.message(time.monotonic())
+                pause = pace.answered(came, time.monotonic())
             else:
                 pause = pace.nothing(time.monotonic(), is_woken=self._bell.is_attended)
-                if self._bell.wait(pause, self._stop):
-                    pace.message(time.monotonic())
+            if self._bell.wait(pause, self._stop):
+                pace.message(time.monotonic())
 
     def _answer(self, proto: MessageProto) -> bool:
         """Answer one message; False when it was dropped."""

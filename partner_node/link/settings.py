@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,11 @@ APPROVED_BUNDLE_SHA256: Final = "d5c8b49f1da229da72c2d43f53aa49e3e452e88413fce21
 
 #: How soon a link that waits notices that it is to stop.
 _LOOK_FOR_STOP_S: Final = 0.2
+#: So many times between an answer and the next message are needed to know what is usual.
+_GAPS_KNOWN: Final = 3
+#: The part of the usual time after which is looked for a message first, and then from step to step.
+_AHEAD: Final = 0.6
+_STEP: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +165,10 @@ class Bell:
 class Pace:
     """The wait before polling again: short during a run, growing when idle.
 
+    With many partners a round takes as long as the slowest, and polls of those that wait would slow
+    it further. So once a run's last messages came after some time each, the link waits for most of
+    the shortest of these times before it polls at all.
+
     >>> pace = Pace(PollSettings(fast_s=1.0, fast_max_s=2.0, idle_max_s=8.0, growth=2.0))
     >>> pace.message(0.0)
     >>> [pace.nothing(second) for second in (1.0, 2.0, 9.0, 10.0, 11.0, 12.0)]
@@ -170,12 +180,35 @@ class Pace:
         self._wait = poll.fast_s / poll.growth
         self._fast_until = float("-inf")
         self._idle_until = float("-inf")
+        self._answered_at = float("-inf")
+        #: Seconds from an answer to the next message, of the last ones in a run.
+        self._gaps: deque[float] = deque(maxlen=_GAPS_KNOWN)
 
     def message(self, now: float) -> None:
-        """Note that a message arrived at `now` (monotonic seconds)."""
+        """Note that there is a message at `now` (monotonic seconds), or is to be one."""
         self._wait = self._poll.fast_s / self._poll.growth
         self._fast_until = now + self._poll.fast_for_s
         self._idle_until = now + self._poll.still_after_s
+
+    def answered(self, came: float, now: float) -> float:
+        """Note that a message was answered; returns the wait before polling again, in seconds.
+
+        Args:
+            came: When it came.
+            now: When its answer was handed over.
+        """
+        gap = came - self._answered_at
+        if gap > self._poll.fast_for_s:  # another run's, or after a pause
+            self._gaps.clear()
+        else:
+            self._gaps.append(gap)
+        self._answered_at = now
+        self.message(now)
+        if len(self._gaps) < _GAPS_KNOWN:
+            return 0.0
+        usual = min(self._gaps)
+        self._wait = max(self._poll.fast_s, usual * _STEP) / self._poll.growth
+        return usual * _AHEAD
 
     def nothing(self, now: float, *, is_woken: bool = False) -> float:
         """Note that there was none at `now`; returns the wait before polling again, in seconds.

@@ -57,6 +57,12 @@ CONSOLE = "test_console.py::"
 ACCESS = "test_access.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    (
+        "coordinator/service/superlink_layers.py",
+        'is_past = scope["type"] == "http" and scope["path"].startswith(self._nothing_for)',
+        'is_past = scope["type"] == "http"',
+        "test_superlink_layers.py::test_a_call_goes_through_the_layers_that_are_for_it",
+    ),
     # keys that were handed over
     (
         "partner_node/node.py",

@@ -218,6 +218,28 @@ def test_a_link_that_is_woken_waits_long_and_one_that_is_not_does_not() -> None:
         assert pace.heartbeat(after, is_woken=is_woken) == (30 if most == 15 else 10)
 
 
+def test_a_link_waits_for_most_of_the_usual_time_before_it_polls() -> None:
+    poll = PollSettings(fast_s=0.03, fast_max_s=0.2, fast_for_s=10, growth=1.5)
+    pace, now = Pace(poll), 100.0
+
+    def round_of(seconds: float) -> float:
+        nonlocal now
+        came = now + seconds
+        now = came + 0.05  # which answering takes
+        return pace.answered(came, now)
+
+    assert [round_of(s) for s in (50.0, 2.0, 1.5)] == [0.0] * 3, "not yet known"
+    assert round_of(3.0) == pytest.approx(0.9), "of the shortest of three"
+    assert pace.nothing(now) == pytest.approx(0.15)
+    assert pace.nothing(now) == pytest.approx(0.2), "and then as usual in a run"
+    assert round_of(0.1) == pytest.approx(0.06)
+    assert pace.nothing(now) == pytest.approx(0.03)
+    assert round_of(11.0) == 0.0, "another run"
+    assert pace.nothing(now) == pytest.approx(0.03)
+    pace.message(now)  # somebody rang
+    assert pace.nothing(now) == pytest.approx(0.03)
+
+
 def test_a_bell_that_is_rung_ends_a_wait_and_so_does_the_end() -> None:
     bell, stop = Bell(), threading.Event()
     bell.ring()
