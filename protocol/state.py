@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from functools import cache
 from types import NoneType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -104,9 +105,14 @@ def fields_from_json(kind: type[T], values: Mapping[str, Any]) -> T:
     Args:
         values: May hold more than its fields; a field that is missing is as by default.
     """
-    types = get_type_hints(kind)
+    types = _types_of(kind)  # type: ignore[arg-type]
     names = [f.name for f in dataclasses.fields(kind) if f.name in values]  # type: ignore[arg-type]
     return kind(**{name: _typed(types[name], values[name]) for name in names})
+
+
+@cache
+def _types_of(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _typed(kind: Any, found: Any) -> Any:

@@ -394,7 +394,12 @@ class Agreement(Part):
             AgreementError: They do not lead to one key for each party (E-KEY-PARTY, E-KEY-REUSED).
         """
         keys = Keys.following(self.parties, self.coordinator, known)
-        return replace(self, hand_overs=HandOvers(keys.handed_over))
+        followed = HandOvers(keys.handed_over)
+        if followed == self.hand_overs:
+            return self
+        named = replace(self, hand_overs=followed)
+        vars(named)["hash"] = self.hash  # they are no part of what is signed
+        return named
 
     def index_of_key(self, public_key: bytes) -> int:
         """The number of the party whose key in force is `public_key`.
