@@ -105,7 +105,7 @@ def fields_from_json(kind: type[T], values: Mapping[str, Any]) -> T:
     Args:
         values: May hold more than its fields; a field that is missing is as by default.
     """
-    types = _types_of(kind)
+    types = _types_of(kind)  # type: ignore[arg-type]
     names = [f.name for f in dataclasses.fields(kind) if f.name in values]  # type: ignore[arg-type]
     return kind(**{name: _typed(types[name], values[name]) for name in names})
 

@@ -18,7 +18,7 @@ os.environ.pop("LINES", None)
 
 from tests import effort  # workers are started with the seed that it sets
 
-hypothesis.settings.register_profile("commit", derandomize=True)
+hypothesis.settings.register_profile("commit", derandomize=True, max_examples=50)
 hypothesis.settings.register_profile("long", print_blob=True)
 hypothesis.settings.load_profile("long" if effort.LONG else "commit")
 

@@ -270,7 +270,7 @@ def do_not_shrink() -> None:
     from hypothesis import Phase, settings
 
     phases = (Phase.explicit, Phase.generate)
-    settings.register_profile("guards", settings(), phases=phases, database=None)
+    settings.register_profile("guards", settings(), phases=phases, database=None, max_examples=100)
     settings.load_profile("guards")
 
 

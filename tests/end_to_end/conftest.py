@@ -8,17 +8,20 @@ from typing import Final
 import pytest
 
 #: Longest first, so that no worker begins with it when the other has nothing left to do. A worker
-#: that has two tests left is given the next file: the one after a file of two tests is short.
+#: that has two tests left is given the next file.
 ORDER: Final = (
     "test_consortium.py",
     "test_crashes.py",
-    "test_transport.py",
-    "test_flower_simulation.py",
+    "test_following_runs.py",
     "test_deployment.py",
+    "test_deployment_with_noise.py",
     "test_canaries.py",
     "test_three_partners.py",
-    "test_deployment_with_noise.py",
     "test_online_retail.py",
+    "test_several_agreements.py",
+    "test_faults.py",
+    "test_transport.py",
+    "test_flower_simulation.py",
 )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial, partialmethod
+from functools import lru_cache, partial, partialmethod
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from coordinator.config import CoordinatorConfig
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import RunRow
 from coordinator.store.settings import FILE
+from partner_node import keystore
 from partner_node.cli import agreement as partner_agreement
 from partner_node.cli import setup as partner_setup
 from partner_node.config.node_config import NodeConfig
@@ -488,11 +489,19 @@ def make_coordinator(
     return folder
 
 
+#: What scrypt gave in this process.
+_DERIVED: Final = lru_cache(maxsize=None)(keystore._derive)
+
+
 @contextmanager
 def cheap_key_stores() -> Iterator[None]:
-    """New key stores open eight times as fast: what scrypt costs is tested with the key store."""
+    """New key stores open eight times as fast, and one that was opened here at once.
+
+    What scrypt costs is tested with the key store.
+    """
     with pytest.MonkeyPatch.context() as patch:
         create = staticmethod(partial(Keystore.create, log2_n=MIN_LOG2_N))
+        patch.setattr(keystore, "_derive", _DERIVED)
         patch.setattr(Keystore, "create", create)
         patch.setattr(Keystore, "save", partialmethod(Keystore.save, log2_n=MIN_LOG2_N))
         yield
