@@ -880,6 +880,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         RENEWED + "test_whoever_serves_ends_what_was_begun_as_nobody_else_does",
     ),
     (
+        "coordinator/service/gateway.py",
+        ', password=lambda: b""',
+        "",
+        RENEWED + "test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase",
+    ),
+    (
         SERVING,
         "                        certificate.look(ports)\n",
         "",

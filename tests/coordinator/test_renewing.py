@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import queue
+import select
 import shutil
+import signal
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator import backup
@@ -405,6 +411,97 @@ def test_a_serving_port_shows_the_certificate_that_is_in_force(
         followed.look([gateway.renew])
         assert shown_by(gateway) == other.certificate
         assert "cut off" in caplog.text
+
+
+def test_where_the_store_is_away_the_ports_are_renewed_once_and_nodes_told_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, renewals = 0.0, []
+    with opened(folder) as (config, store):
+        store.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
+        followed = FollowedCertificate(config, store, clock=lambda: now)
+        made = certificate()
+        config.certificate.write_bytes(pem(made.certificate))
+        config.key.write_bytes(made.key)
+
+        def away(_: StatedAuthorities) -> None:
+            raise StoreError("the server is away", code="E-STORE-CONNECT")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(StatedAuthorities, "announce", away)
+            for _ in range(3):
+                followed.look([lambda: renewals.append(now)])
+        number = Announcements(store).last()
+        assert len(renewals) == 1
+        assert caplog.text.count("will be looked at again") == 1
+        assert "the certificate of before" not in caplog.text, "the ports show the new one"
+        now += 11.0
+        for _ in range(2):
+            followed.look([lambda: renewals.append(now)])
+        assert len(Announcements(store).after(number, "north")) == 1 and len(renewals) == 1
+
+
+def test_at_the_start_and_daily_is_said_that_nodes_do_not_trust_the_certificate(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = [0.0]
+    with opened(folder) as (config, store):
+        StatedAuthorities(store).state(
+            [certificate("other").authority], config.signing_key(), now=NOW
+        )
+        followed = FollowedCertificate(config, store, clock=lambda: at[0])
+        for at[0], times in ((0.0, 1), (86_399.0, 1), (86_400.0, 2)):
+            followed.look([])
+            assert caplog.text.count("is of none of the authorities") == times
+            assert "ends at" not in caplog.text
+        soon = certificate(days=29)
+        config.certificate.write_bytes(pem(soon.certificate))
+        config.key.write_bytes(soon.key)
+        followed.look([])
+        assert caplog.text.count("ends at") == 1
+
+
+_AT_A_TERMINAL = """
+import sys
+from pathlib import Path
+from coordinator.service.gateway import Gateway, GatewayConfig
+folder = Path(sys.argv[1])
+config = GatewayConfig(certificate=folder / "coordinator.crt", key=folder / "coordinator.key",
+                       upstream=folder / "nobody")
+try:
+    Gateway(config, is_admitted=lambda _: True).renew()
+except Exception as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.slow
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(folder: Path) -> None:
+    """Whoever serves at a terminal would wait for an answer for ever."""
+    path = folder / CERTIFICATE_KEY_FILE
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        ours = [sys.executable, "-c", _AT_A_TERMINAL, str(folder / "tls")]
+        os.execv(sys.executable, ours)  # noqa: S606 - our own program
+    said = b""
+    try:
+        while b"refused: " not in said:
+            assert select.select([terminal], [], [], PATIENCE_S)[0], "nothing more is said"
+            said += os.read(terminal, 4_096)
+            assert b"pass phrase" not in said
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+    assert b"cannot use certificate" in said
 
 
 class NoSuperLink(FakeSuperLink):
