@@ -184,7 +184,7 @@ def trust(
     """Tell nodes which authorities to trust, where the certificate is the operator's own.
 
     Raises:
-        UsageError: A certificate that was made here waits (E-SWITCH-WAITS).
+        UsageError: A certificate that was made here waits (E-SWITCH-FIRST).
         ConfigError: The certificate in force is of none of them, or one of them has ended
             (E-AUTHORITIES): every node would be cut off.
     """
@@ -208,7 +208,7 @@ def trust(
         if waiting(config) is not None:
             raise UsageError(
                 "a certificate that was made here waits, and nodes are told to trust its authority",
-                code="E-SWITCH-WAITS",
+                code="E-SWITCH-FIRST",
                 remedy="switch to it first: fedseg-coordinator certificate switch",
             )
         return StatedAuthorities(store).state(certificates, config.signing_key(), now=now)

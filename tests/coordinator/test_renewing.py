@@ -307,7 +307,7 @@ def test_while_one_waits_no_other_authorities_are_stated(shell: Shell, folder: P
     refused = operator(shell).refused(
         "certificate", "trust", folder / AUTHORITY_FILE, "--dir", folder, status=2
     )
-    assert refused["code"] == "E-SWITCH-WAITS"
+    assert refused["code"] == "E-SWITCH-FIRST"
 
 
 def test_an_authority_that_has_ended_is_not_stated_beside_the_next(folder: Path) -> None:
