@@ -62,7 +62,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # keys that were handed over
     (
         "partner_node/control/handing_over.py",
-        "    if before is not None and moment(before.refused_at) > since:\n",
+        "    if before is not None and since < moment(before.refused_at) <= now:\n",
         "    if False:\n",
         HANDED + "test_a_hand_over_that_the_coordinator_refused_is_sent_again_after_a_day",
     ),
@@ -808,6 +808,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "is not None and _has(home, last) else 0",
         "is not None else 0",
         TRUSTS + "test_a_file_that_was_put_back_is_told_and_mended",
+    ),
+    (
+        TAKES_AUTHORITIES,
+        "is_own or (has_all and not dropped)",
+        "is_own or has_all",
+        TRUSTS + "test_a_node_that_trusts_what_was_dropped_has_not_taken_that_and_asks_in_peace",
     ),
     (
         TAKES_AUTHORITIES,

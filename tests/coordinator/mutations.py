@@ -827,7 +827,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # the public ports' certificate is replaced
     (
         RENEWING,
-        "        if left.all and not without_waiting:\n",
+        "        if awaited.all and not without_waiting:\n",
         "        if False:\n",
         RENEWED + "test_of_partners_by_hand_nothing_is_known_and_they_get_the_file",
     ),

@@ -638,8 +638,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         HOME,
-        "            if own is not None and not place.section:\n",
-        "            if False:\n",
+        "        if own is not None and not self.section:\n",
+        "        if False:\n",
         SEVERAL + "test_one_agreement_in_two_places_is_refused",
     ),
     (
