@@ -800,7 +800,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     (
         TAKES_AUTHORITIES,
         "        _check_connection(home, found)\n",
-        "",
+        "        pass\n",
         TRUSTS + "test_a_node_takes_no_authorities_that_would_cut_it_off",
     ),
     (
@@ -808,6 +808,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "is not None and _has(home, last) else 0",
         "is not None else 0",
         TRUSTS + "test_a_file_that_was_put_back_is_told_and_mended",
+    ),
+    (
+        PRESENCE,
+        "*((self._take_up, accept_builds) if is_readable else ())",
+        "self._take_up",
+        AGREES + "test_while_its_configuration_cannot_be_read_nothing_is_put_into_force",
+    ),
+    (
+        PRESENCE,
+        "        try:\n            self._home = self._home.current()\n",
+        "        try:\n            self._home.current()\n",
+        AGREES + "test_a_serving_node_takes_up_where_its_configuration_says_by_then",
+    ),
+    (
+        "partner_node/serving.py",
+        "apply_retention(home.current(), now)",
+        "apply_retention(home, now)",
+        AGREES + "test_records_are_kept_as_the_sections_say_that_there_are_now",
+    ),
+    (
+        "partner_node/control/in_force.py",
+        "    one_by_one(partial(at, place) for place in home.places())",
+        "    [action(one) for one in home.agreements_in_force()]",
+        "test_announcements.py::test_an_agreement_in_a_bad_way_keeps_no_stop_of_another_back",
     ),
     (
         TAKES_AUTHORITIES,
