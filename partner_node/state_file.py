@@ -29,6 +29,11 @@ FORGOTTEN: Final = (
     "the ledger of what was spent: runs that the signed chain of participant sets names are "
     "charged anew, each with the most that it may have cost",
     "runs, releases and their segments, stops of partners, and the records of what left",
+    "the cap on what a customer may spend, where people set one",
+    "versions that wait, builds that were added, and what the first of two people said",
+    "which authorities of its certificate the coordinator stated last: whoever has the key of an "
+    "earlier certificate can show this node an earlier statement again, until the coordinator's "
+    "own is taken",
 )
 
 

@@ -17,13 +17,25 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control import renewing
 from coordinator.control.authorities import Outstanding, outstanding
 from coordinator.control.invitations import Invitations
-from coordinator.control.renewing import authority_file
+from coordinator.control.renewing import authority_file, file_for_nodes
 from coordinator.service.certificates import new_certificate, read_certificate
 from coordinator.shown.certificate import certificate_shown
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.console import Format, FormatOption, output
-from protocol.control.authorities import read_authorities, words_of
+from protocol.control.authorities import MAX_NUMBER, read_authorities, words_of
 from protocol.errors import MalformedError, UsageError
+
+AtLeast = Annotated[
+    int,
+    typer.Option(
+        "--at-least",
+        metavar="NUMBER",
+        min=0,
+        max=MAX_NUMBER,
+        help="Give the statement this number at least: one more than the number that a node's "
+        "E-AUTHORITIES-OLD names, where a clock was ahead before a backup was put back.",
+    ),
+]
 
 app = typer.Typer(help="Show and replace the public ports' certificate.", no_args_is_help=True)
 
@@ -42,6 +54,7 @@ def renew(
         list[str] | None,
         typer.Option(help="A further name or address that partners use; repeat it for several."),
     ] = None,
+    at_least: AtLeast = 0,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -58,7 +71,7 @@ def renew(
         closing(config.open_store()) as store,
         noted(config, "certificate renew", ", ".join(hosts)),
     ):
-        stated = renewing.renew(config, store, made, now=now)
+        stated = renewing.renew(config, store, made, now=now, least=at_least)
         left = outstanding(store)
     output.result(
         {
@@ -73,12 +86,21 @@ def renew(
         "trust its authority beside the one in force.",
         *_left_words(config, left),
         "When every partner has it (`certificate show`), put it in force: fedseg-coordinator "
-        "certificate switch",
+        "certificate switch" + "".join(f" --without {name}" for name in left.by_hand),
     )
 
 
 @app.command("switch")
 def switch(
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="NAME",
+            help="Do not wait for this partner, which has the file, or gets it by hand; repeat it "
+            "for several.",
+        ),
+    ] = None,
     without_waiting: Annotated[
         bool,
         typer.Option(
@@ -94,10 +116,14 @@ def switch(
     A process that serves shows it within a second to whoever connects.
     """
     config = CoordinatorConfig.load(directory)
+    names = tuple(without or ())
     about = "without waiting" if without_waiting else ""
+    about = f"without {', '.join(names)}" if names and not about else about
     with closing(config.open_store()) as store, noted(config, "certificate switch", about):
         now = datetime.now(UTC)
-        left = renewing.switch(config, store, without_waiting=without_waiting, now=now)
+        left = renewing.switch(
+            config, store, without_waiting=without_waiting, without=names, now=now
+        )
         anew = _open_invitations(store, now)
     found = read_certificate(config.certificate)
     output.result(
@@ -132,6 +158,7 @@ def trust(
             "in force among them.",
         ),
     ],
+    at_least: AtLeast = 0,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -145,18 +172,22 @@ def trust(
     certificates = list(dict.fromkeys(certificates))
     about = ", ".join(map(words_of, certificates))
     with closing(config.open_store()) as store, noted(config, "certificate trust", about):
-        stated = renewing.trust(config, store, certificates, now=now)
+        stated = renewing.trust(config, store, certificates, now=now, least=at_least)
         left = outstanding(store)
     output.result(
         {
             "number": stated.number,
             "certificates": [words_of(one) for one in stated.certificates],
+            "root_certificates": str(file_for_nodes(config)),
             "not_taken": list(left.online),
             "by_hand": list(left.by_hand),
         },
         f"Nodes are told to trust {about}, and no other authority.",
         *_left_words(config, left),
-        "Replace the certificate when `certificate show` says that every partner has taken it.",
+        "Replace the certificate when `certificate show` says that every partner that joined has "
+        "taken it, and all others have the file."
+        if len(certificates) > 1
+        else "",
     )
 
 
@@ -175,7 +206,7 @@ def _left_words(config: CoordinatorConfig, left: Outstanding) -> list[str]:
         f"Not taken yet by {', '.join(left.online)}: their nodes take it while they serve."
         if left.online
         else "",
-        f"Give {', '.join(left.by_hand)} {authority_file(config)} by hand, for root_certificates "
+        f"Give {', '.join(left.by_hand)} {file_for_nodes(config)} by hand, for root_certificates "
         "in their node.toml."
         if left.by_hand
         else "",

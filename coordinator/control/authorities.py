@@ -5,7 +5,7 @@ They are those of the public ports' certificate, and of the next one while it wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,16 +32,26 @@ class StatedAuthorities:
         return None if row is None else Authorities.from_bytes(bytes(row[0]))
 
     def state(
-        self, certificates: Iterable[x509.Certificate], key: Ed25519PrivateKey, *, now: datetime
+        self,
+        certificates: Iterable[x509.Certificate],
+        key: Ed25519PrivateKey,
+        *,
+        now: datetime,
+        least: int = 0,
     ) -> Authorities:
         """State which authorities nodes shall trust from now on, and tell every node that joined.
 
         Its number is the time, so that it is greater than that of any statement that a database
         knew which was put back from a backup.
+
+        Args:
+            least: The least number, where nodes took one that is greater than the time: it was
+                stated under a clock that was ahead, by a database that a backup took the place of.
         """
         with self._store.transaction():
             last = self.newest()
-            number = max(round(1_000 * now.timestamp()), 1 if last is None else last.number + 1)
+            after = 1 if last is None else last.number + 1
+            number = max(round(1_000 * now.timestamp()), after, least)
             made = Authorities.sign(certificates, key, number=number)
             self._store.ask("DELETE FROM authorities")
             self._store.ask(
@@ -83,6 +93,13 @@ class Outstanding:
 
     online: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
+
+    def without(self, names: Collection[str]) -> Outstanding:
+        """It without some partners."""
+        return Outstanding(
+            online=tuple(name for name in self.online if name not in names),
+            by_hand=tuple(name for name in self.by_hand if name not in names),
+        )
 
     @property
     def all(self) -> tuple[str, ...]:

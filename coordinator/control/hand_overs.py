@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from coordinator.control.callers import Caller
 from coordinator.control.guard import RefusedError, parsed
 from coordinator.control.taking_hand_overs import keep_hand_over, told_to
 from coordinator.store.coordinator_store import CoordinatorStore
-from coordinator.store.hand_overs import warn_once
+from machine.logs import alike
 from protocol.agreement.hand_over import HandOver
 from protocol.control.v1.control_pb2 import (
     HandOverReply,
@@ -19,6 +20,8 @@ from protocol.control.v1.control_pb2 import (
     HandOversRequest,
 )
 from protocol.errors import AgreementError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,10 @@ class HandedOver:
         try:
             keep_hand_over(self.store, one, own_key=self.own_key, now=self.clock())
         except AgreementError as error:  # the caller learns a code alone; people read it here
-            warn_once(f"control: a hand-over that {caller.partner} sent: {error}")
+            logger.warning(
+                "control: a hand-over that %s sent: %s", caller.partner, error,
+                extra=alike(caller.partner, error.code),
+            )  # fmt: skip
             raise
         return HandOverReply()
 

@@ -6,12 +6,12 @@ one in force, and nodes are told to trust its authority alone.
 
 A machine may be switched off after any step. The next certificate lies in one file with its key and
 its authority. To switch is to give that file another name: from then on whoever serves, or calls a
-command about certificates, ends what was begun. SPEC.md, section 17.5.
+command that changes certificates, ends what was begun. SPEC.md, section 17.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from coordinator.control.authorities import Outstanding, StatedAuthorities, outs
 from coordinator.control.changing_keys import changing_keys
 from coordinator.control.rotating import check_in_force, finish
 from coordinator.control.shown_certificate import chain_of
+from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.files import sync_folder, write_file
 from machine.private_files import read_private_file, remove_private_file
@@ -45,6 +46,9 @@ AUTHORITY_FILE: Final = "tls/coordinator-ca.crt"
 #: A certificate that waits, with its key and its authority; and the same once it is switched.
 NEXT_FILE: Final = "tls/coordinator-next.pem"
 SWITCHING_FILE: Final = "tls/coordinator-switching.pem"
+#: What nodes are told to trust, as a file for those that did not join, beside a certificate of the
+#: operator's own.
+STATED_FILE: Final = "tls/stated-ca.crt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,16 @@ def made_here(config: CoordinatorConfig) -> bool:
     return found == tuple(config.directory / file for file in files)
 
 
+def file_for_nodes(config: CoordinatorConfig) -> Path:
+    """The file with what was stated last, for nodes that did not join; there once it was stated."""
+    return authority_file(config) if made_here(config) else config.directory / STATED_FILE
+
+
+def is_switching(config: CoordinatorConfig) -> bool:
+    """Whether a switch was begun, and whoever serves or renews has to end it."""
+    return made_here(config) and (config.directory / SWITCHING_FILE).exists()
+
+
 def waiting(config: CoordinatorConfig) -> NextCertificate | None:
     """The certificate that waits to be switched to; None where none does."""
     path = config.directory / NEXT_FILE
@@ -107,12 +121,20 @@ def waiting(config: CoordinatorConfig) -> NextCertificate | None:
 
 
 def renew(
-    config: CoordinatorConfig, store: CoordinatorStore, made: NextCertificate, *, now: datetime
+    config: CoordinatorConfig,
+    store: CoordinatorStore,
+    made: NextCertificate,
+    *,
+    now: datetime,
+    least: int = 0,
 ) -> Authorities:
     """Have a certificate wait, and tell nodes to trust its authority too.
 
     One that waited before is forgotten, and so is its authority. Where nodes cannot be told, none
     waits that did not wait before.
+
+    Args:
+        least: As in `StatedAuthorities.state`.
 
     Raises:
         ConfigError: The certificate in force was not made here, or cannot be read.
@@ -130,7 +152,7 @@ def renew(
         before = waiting(config)
         write_file(config.directory / NEXT_FILE, made.to_bytes(), mode=0o600)
         try:
-            settle(config, store, now=now)
+            settle(config, store, now=now, least=least)
         except FedsegError:
             if not _is_told(store, made):
                 _take_back(config, before)
@@ -139,25 +161,31 @@ def renew(
 
 
 def switch(
-    config: CoordinatorConfig, store: CoordinatorStore, *, without_waiting: bool, now: datetime
+    config: CoordinatorConfig,
+    store: CoordinatorStore,
+    *,
+    without_waiting: bool = False,
+    without: Collection[str] = (),
+    now: datetime,
 ) -> Outstanding:
     """Put the certificate that waits in force, and have nodes trust its authority alone.
 
     Args:
         without_waiting: Whether to do it though partners have not taken its authority.
+        without: Partners that are not waited for; all others are.
 
     Returns:
         Whoever had not taken it: they get the file by hand.
 
     Raises:
-        UsageError: None waits (E-SWITCH-NOTHING).
+        UsageError: None waits (E-SWITCH-NOTHING), or no such partner is admitted.
         RuleError: Partners have not taken its authority (E-SWITCH-WAITS).
     """
     with changing_keys(config):
-        switching = (config.directory / SWITCHING_FILE).exists()
+        switching, left = is_switching(config), outstanding(store)
         settle(config, store, now=now)
         if switching:  # an earlier call was switched off, and its end is what was asked for
-            return Outstanding()
+            return left
         if waiting(config) is None:
             raise UsageError(
                 "no certificate waits to be switched to",
@@ -165,8 +193,9 @@ def switch(
                 remedy="make one: fedseg-coordinator certificate renew",
             )
         left = outstanding(store)
-        if left.all and not without_waiting:
-            raise _waits(left, authority_file(config))
+        awaited = left.without(_admitted(store, without))
+        if awaited.all and not without_waiting:
+            raise _waits(awaited, authority_file(config))
         next_file, switching_file = config.directory / NEXT_FILE, config.directory / SWITCHING_FILE
         next_file.rename(switching_file)
         sync_folder(switching_file.parent)
@@ -180,11 +209,15 @@ def trust(
     certificates: Sequence[x509.Certificate],
     *,
     now: datetime,
+    least: int = 0,
 ) -> Authorities:
     """Tell nodes which authorities to trust, where the certificate is the operator's own.
 
+    Args:
+        least: As in `StatedAuthorities.state`.
+
     Raises:
-        UsageError: A certificate that was made here waits (E-SWITCH-WAITS).
+        UsageError: A certificate that was made here waits (E-SWITCH-FIRST).
         ConfigError: The certificate in force is of none of them, or one of them has ended
             (E-AUTHORITIES): every node would be cut off.
     """
@@ -208,23 +241,31 @@ def trust(
         if waiting(config) is not None:
             raise UsageError(
                 "a certificate that was made here waits, and nodes are told to trust its authority",
-                code="E-SWITCH-WAITS",
+                code="E-SWITCH-FIRST",
                 remedy="switch to it first: fedseg-coordinator certificate switch",
             )
-        return StatedAuthorities(store).state(certificates, config.signing_key(), now=now)
+        key = config.signing_key()
+        stated = StatedAuthorities(store).state(certificates, key, now=now, least=least)
+        _write_for_nodes(config, stated.certificates)
+        return stated
 
 
-def settle(config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime) -> None:
+def settle(
+    config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime, least: int = 0
+) -> None:
     """End what was switched off in between; call it while nobody else changes the keys.
 
     Where the signing key was replaced meanwhile, what nodes are told is signed anew.
+
+    Args:
+        least: As in `StatedAuthorities.state`, where something is to be stated.
     """
     switching = config.directory / SWITCHING_FILE
-    if made_here(config) and switching.exists():
+    if is_switching(config):
         found = NextCertificate.read(switching)
         write_file(config.key, found.key, mode=0o600)
         write_file(config.certificate, pem_of([found.certificate]), mode=0o644)
-        _trust_alone(config, store, [found.authority], now=now)
+        _trust_alone(config, store, [found.authority], now=now, least=least)
         remove_private_file(switching)
         return
     coming = waiting(config)
@@ -235,11 +276,15 @@ def settle(config: CoordinatorConfig, store: CoordinatorStore, *, now: datetime)
             for one in _authorities_of(authority_file(config))
             if certifies(one, chain) and one.not_valid_after_utc > now
         ]
-        _trust_alone(config, store, [*kept, coming.authority], now=now)
+        _trust_alone(config, store, [*kept, coming.authority], now=now, least=least)
         return
     newest = StatedAuthorities(store).newest()
-    if newest is not None and not newest.is_signed_by(public_bytes(config.signing_key())):
+    if newest is None:
+        return
+    if not newest.is_signed_by(public_bytes(config.signing_key())):
         StatedAuthorities(store).state(newest.certificates, config.signing_key(), now=now)
+    if not made_here(config):
+        _write_for_nodes(config, newest.certificates)
 
 
 def settled(config: CoordinatorConfig, store: CoordinatorStore) -> None:
@@ -264,18 +309,37 @@ def _trust_alone(
     certificates: Sequence[x509.Certificate],
     *,
     now: datetime,
+    least: int,
 ) -> None:
     """Have the file for nodes say so, and the statement; what says so already is left alone."""
-    file, key, stated = authority_file(config), config.signing_key(), StatedAuthorities(store)
+    key, stated = config.signing_key(), StatedAuthorities(store)
     newest = stated.newest()
     if (
         newest is None
         or not _same(newest.certificates, certificates)
         or not newest.is_signed_by(public_bytes(key))
+        or newest.number < least
     ):
-        stated.state(certificates, key, now=now)
-    if _bytes_of(file) != pem_of(certificates):
-        write_file(file, pem_of(certificates), mode=0o644)
+        stated.state(certificates, key, now=now, least=least)
+    _write_for_nodes(config, certificates)
+
+
+def _write_for_nodes(config: CoordinatorConfig, certificates: Sequence[x509.Certificate]) -> None:
+    """Have the file for nodes say so; what says so already is left alone."""
+    file, data = file_for_nodes(config), pem_of(certificates)
+    if _bytes_of(file) != data:
+        write_file(file, data, mode=0o644)
+
+
+def _admitted(store: CoordinatorStore, names: Collection[str]) -> Collection[str]:
+    known = AdmittedNodes(store).key_of_partner()
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--without {name}: no such partner is admitted",
+                remedy=f"admitted: {', '.join(sorted(known)) or 'nobody'}",
+            )
+    return names
 
 
 def _is_told(store: CoordinatorStore, made: NextCertificate) -> bool:
@@ -334,6 +398,6 @@ def _waits(left: Outstanding, file: Path) -> RuleError:
         f"{'; '.join(words for words in (online, by_hand) if words)}: their nodes would be cut off",
         code="E-SWITCH-WAITS",
         remedy="wait until nodes that joined serve, with a program that takes it (`certificate "
-        "show` says who has it); or switch with --without-waiting, and have these partners put "
-        f"{file} in the place of their root_certificates",
+        f"show` says who has it); or have a partner put {file} in the place of its "
+        "root_certificates, and switch with --without NAME; --without-waiting waits for nobody",
     )

@@ -229,7 +229,10 @@ class Gateway:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.load_cert_chain(self._config.certificate, self._config.key)
+            # An encrypted key is refused: else its passphrase would be asked for at a terminal.
+            context.load_cert_chain(
+                self._config.certificate, self._config.key, password=lambda: b""
+            )
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
                 f"cannot use certificate {self._config.certificate} "

@@ -14,9 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
@@ -25,7 +23,6 @@ from coordinator.control.renewing import settled
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
 from coordinator.runs.running_time import RunningTime
 from coordinator.runs.scheduling import Scheduler
-from coordinator.service.certificates import read_certificate
 from coordinator.service.followed_certificate import FollowedCertificate
 from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig, node_key_bytes
@@ -53,8 +50,6 @@ _START_PATIENCE_S: Final = 20.0
 _MOST_START_PATIENCE_S: Final = 80.0
 #: So long it waits at its start for another process that serves the same state to end.
 _LEASE_WAIT_S: Final = 2.0
-#: So long before its certificate ends a coordinator says so when it is started.
-_EXPIRES_SOON: Final = timedelta(days=30)
 #: Letters of what Flower says of a driver's end that are told.
 _MOST_DETAILS: Final = 200
 
@@ -132,7 +127,6 @@ class CoordinatorService:
             )
         )
         admitted = _Admitted(store)
-        _warn_of_expiry(self.config.certificate)
         certificate = FollowedCertificate(self.config, store)
         try:
             superlink.start()
@@ -335,16 +329,6 @@ def _words_of(ends: Counter[str], *, before: int) -> str:
         [f"{counted(before, 'time')} before this coordinator was started"] if before > 0 else []
     )
     return "; ".join(earlier + said)
-
-
-def _warn_of_expiry(certificate: Path) -> None:
-    """Say that the public port's certificate is about to expire, or has."""
-    expires = read_certificate(certificate).expires
-    if expires - datetime.now(UTC) < _EXPIRES_SOON:
-        logger.warning(
-            "%s ends at %s: nodes then refuse it; see `fedseg-coordinator certificate renew`",
-            *(certificate, f"{expires:%Y-%m-%d %H:%M} UTC"),
-        )
 
 
 def _log_end(run: RunRow) -> None:

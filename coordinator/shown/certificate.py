@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from coordinator.config import CoordinatorConfig
-from coordinator.control.authorities import StatedAuthorities, outstanding
-from coordinator.control.renewing import waiting
+from coordinator.control.authorities import Outstanding, StatedAuthorities, outstanding
+from coordinator.control.renewing import is_switching, waiting
 from coordinator.service.certificates import CertificateFacts, facts_of, read_certificate
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.shown import Shown
@@ -24,6 +24,7 @@ def certificate_shown(config: CoordinatorConfig, store: CoordinatorStore) -> Sho
         values={
             **_values(found),
             "next": None if next_one is None else _values(next_one),
+            "switching": is_switching(config),
             "authorities": None
             if stated is None
             else {
@@ -45,10 +46,21 @@ def certificate_shown(config: CoordinatorConfig, store: CoordinatorStore) -> Sho
             f"Not known of {', '.join(left.by_hand)}, who get a file by hand."
             if left.by_hand
             else "",
-            "Every admitted partner has taken that." if stated is not None and not left.all else "",
+            "" if stated is None else _taken_words(left),
+            "A switch was begun and not ended: whoever serves ends it, or `fedseg-coordinator "
+            "certificate switch` does."
+            if is_switching(config)
+            else "",
             "`fedseg-coordinator certificate switch` puts it in force." if next_one else "",
         ],
     )
+
+
+def _taken_words(left: Outstanding) -> str:
+    if left.online:
+        return ""
+    whoever = "partner that joined" if left.by_hand else "admitted partner"
+    return f"Every {whoever} has taken that."
 
 
 def waits_words(config: CoordinatorConfig, store: CoordinatorStore) -> str:

@@ -103,7 +103,7 @@ def key_in_force(card: PartnerCard, known: HandOvers) -> bytes:
 
 @lru_cache(maxsize=_WARNED)
 def warn_once(text: str) -> None:
-    """Warn once a process: what does not fit is read every few seconds, or sent every minute."""
+    """Warn once a process: what does not fit is read every few seconds."""
     logger.warning("%s", text)
 
 

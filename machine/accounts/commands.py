@@ -147,7 +147,7 @@ def _add_vouched(
         raise UsageError(
             "there is no identity provider here",
             code="E-OIDC-NONE",
-            remedy="write \\[console.oidc] into the configuration first (docs/console.md)",
+            remedy="write [console.oidc] into the configuration first (docs/console.md)",
         )
     if password_file is not None or not is_subject(subject):
         raise UsageError(

@@ -62,8 +62,7 @@ def take_authorities(home: NodeHome, channel: Channel) -> None:
         found.verify(key)
         _check_later(found, last)
         found.check_time(now)
-        _check_connection(home, found)
-        _trust(home, found)
+        _trust(home, found, last)
         taken.note(found, now=stamp(now))
         named = " and ".join(map(words_of, found.certificates))
         logger.warning(
@@ -81,10 +80,11 @@ def _check_later(found: Authorities, last: Authorities | None) -> None:
         return
     if found.envelope.payload != last.envelope.payload:  # the same again, where a file was changed
         raise RuleError(
-            "authorities that nodes shall trust: what was stated is older than what this node took",
+            f"authorities that nodes shall trust: what was stated has number {found.number}, and "
+            f"is older than what this node took, which has {last.number}",
             code="E-AUTHORITIES-OLD",
             remedy="nothing was changed; where the coordinator was put back from a backup, its "
-            "operator states them anew",
+            f"operator states them anew, with --at-least {last.number + 1} if that is said again",
         )
 
 
@@ -110,15 +110,23 @@ def _check_connection(home: NodeHome, found: Authorities) -> None:
     raise failure
 
 
-def _trust(home: NodeHome, found: Authorities) -> None:
+def _trust(home: NodeHome, found: Authorities, last: Authorities | None) -> None:
     """Have the file say what was stated.
 
+    What is missing from a file that is another's, or is dropped and stands there still, is left to
+    people, who are told once: until they did it nothing is tried again.
+
     Raises:
-        RuleError: It is not in the node's folder, and lacks one of them; or it cannot be written
-            (E-AUTHORITIES-FILE).
+        RuleError: As `_check_connection`; or the file is not in the node's folder, and has other
+            ones, or cannot be written (E-AUTHORITIES-FILE).
     """
-    file = home.config.coordinator.root_certificates
-    if _is_own(home, file):
+    file, beside = home.config.coordinator.root_certificates, home.directory / AUTHORITY_FILE
+    is_own, has_all = _is_own(home, file), _has(home, found)
+    dropped = _dropped(home, found, last)
+    takes = is_own or (has_all and not dropped)
+    if takes or not _says(beside, found):
+        _check_connection(home, found)
+    if is_own:
         try:
             write_file(file, found.pem, mode=0o644)
         except UsageError as error:
@@ -127,9 +135,11 @@ def _trust(home: NodeHome, found: Authorities) -> None:
                 code="E-AUTHORITIES-FILE",
                 remedy=error.remedy,
             ) from error
-    elif not _has(home, found):
-        beside = home.directory / AUTHORITY_FILE
+    if takes:
+        return
+    if not _says(beside, found):
         write_file(beside, found.pem, mode=0o644)
+    if not has_all:
         raise RuleError(
             f"the authority of the coordinator's certificate is about to change, and {file} is not "
             f"in this node's folder: add what is in {beside} to it, or name that file as "
@@ -138,6 +148,32 @@ def _trust(home: NodeHome, found: Authorities) -> None:
             remedy="do that before the operator switches to the new certificate; then start serve "
             "again where node.toml was changed",
         )
+    raise RuleError(
+        f"{file} is not in this node's folder, and trusts "
+        f"{' and '.join(map(words_of, dropped))} still, which the coordinator uses no more",
+        code="E-AUTHORITIES-FILE",
+        remedy=f"take that out of it; what is left is in {beside}",
+    )
+
+
+def _says(file: Path, stated: Authorities) -> bool:
+    try:
+        return file.read_bytes() == stated.pem
+    except OSError:
+        return False
+
+
+def _dropped(
+    home: NodeHome, found: Authorities, last: Authorities | None
+) -> list[x509.Certificate]:
+    """The authorities of the last statement that a later one only drops, and the file has still.
+
+    One that adds another too is taken: the node has to be known not to be cut off.
+    """
+    if last is None or not {*found.certificates} < {*last.certificates}:
+        return []
+    there = _authorities_in(home)
+    return [one for one in last.certificates if one not in found.certificates and one in there]
 
 
 def _is_own(home: NodeHome, file: Path) -> bool:
@@ -148,9 +184,13 @@ def _is_own(home: NodeHome, file: Path) -> bool:
 
 def _has(home: NodeHome, stated: Authorities) -> bool:
     """Whether the node's file has every authority of a statement; more do not matter."""
+    return {*stated.certificates} <= _authorities_in(home)
+
+
+def _authorities_in(home: NodeHome) -> set[x509.Certificate]:
+    """Those in the node's file; none where it cannot be read."""
     try:
         data = home.config.coordinator.root_certificates.read_bytes()
-        there = x509.load_pem_x509_certificates(data)
+        return {*x509.load_pem_x509_certificates(data)}
     except (OSError, ValueError):
-        return False
-    return {*stated.certificates} <= {*there}
+        return set()

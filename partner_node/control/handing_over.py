@@ -96,9 +96,12 @@ def _read(data: bytes, told: list[HandOver]) -> None:
 def _send(
     channel: Channel, refused: RefusedHandOvers, one: HandOver, *, now: datetime, since: datetime
 ) -> None:
-    """Send one, unless it was refused after `since`; raises RuleError where it is or was."""
+    """Send one, unless it was refused after `since`; raises RuleError where it is or was.
+
+    A refusal that is to come was noted under a clock that was ahead, and keeps nothing back.
+    """
     before = refused.sent(one)
-    if before is not None and moment(before.refused_at) > since:
+    if before is not None and since < moment(before.refused_at) <= now:
         raise refusal(HAND_OVER, before.code, fallback="")
     try:
         channel.call(HAND_OVER, HandOverRequest(envelope=one.to_bytes()), HandOverReply)

@@ -249,6 +249,40 @@ def test_a_file_outside_the_nodes_folder_is_left_to_people(
     assert taken(member) == "", "a link to what has them"
 
 
+def test_a_node_that_trusts_what_was_dropped_has_not_taken_that_and_asks_in_peace(
+    lab: Lab,
+    member: NodeHome,
+    waiting: Waiting,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, settings = tmp_path / "company.pem", member.config.file
+    own.write_bytes(pem(waiting.before) + pem(waiting.next.authority))
+    settings.write_text(
+        settings.read_text().replace(
+            'root_certificates = "coordinator-ca.crt"', f'root_certificates = "{own}"'
+        )
+    )
+    assert taken(member) == ""
+    renewing.switch(lab.config, lab.store, now=datetime.now(UTC))
+    lab.port.renew()
+    assert taken(member) == "E-AUTHORITIES-FILE"
+    assert outstanding(lab.store).online == ("member",), "it trusts the one before still"
+    beside = member.directory / "coordinator-ca.crt"
+    assert beside.read_bytes() == pem(waiting.next.authority)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("all is done that can be")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("partner_node.control.authorities.write_file", never)
+        patch.setattr("partner_node.control.authorities.secured", never)
+        assert taken(member) == "E-AUTHORITIES-FILE"
+    own.write_bytes(pem(waiting.next.authority))
+    assert taken(member) == ""
+    assert outstanding(lab.store).all == ()
+
+
 def test_a_link_in_the_nodes_folder_is_not_replaced(
     lab: Lab, member: NodeHome, waiting: Waiting, tmp_path: Path
 ) -> None:

@@ -494,6 +494,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         SUPERLINK,
+        "            if not drivers.await_tokens():\n",
+        "            if drivers.await_tokens() is None:\n",
+        STARTED + "test_no_task_is_acquired_before_what_starts_drivers_awaits_it",
+    ),
+    (
+        SUPERLINK,
+        "            return self._is_ready.is_set()\n",
+        "            return True\n",
+        STARTED + "test_it_awaits_tokens_once_it_says_so_and_whoever_waits_for_that_is_told",
+    ),
+    (
+        SUPERLINK,
         "supported_task_types=[TaskType.SERVER_APP]",
         "supported_task_types=list(TaskType)",
         STARTED + "test_nothing_but_a_serverapp_is_started",
@@ -846,7 +858,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # the public ports' certificate is replaced
     (
         RENEWING,
-        "        if left.all and not without_waiting:\n",
+        "        if awaited.all and not without_waiting:\n",
         "        if False:\n",
         RENEWED + "test_of_partners_by_hand_nothing_is_known_and_they_get_the_file",
     ),
@@ -855,6 +867,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    if not any(certifies(one, chain) for one in certificates):\n",
         "    if False:\n",
         RENEWED + "test_a_certificate_of_ones_own_has_its_authorities_stated",
+    ),
+    (
+        RENEWING,
+        "            if not _is_told(store, made):\n                _take_back(config, before)\n",
+        "",
+        RENEWED + "test_what_cannot_be_stated_leaves_what_waited",
+    ),
+    (
+        RENEWING,
+        "left.without(_admitted(store, without))",
+        "left.without(left.by_hand if without else ())",
+        RENEWED + "test_whoever_is_named_is_not_waited_for_and_all_others_are",
     ),
     (
         RENEWING,
@@ -897,6 +921,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    with changing_keys(config):\n        finish(",
         "    if True:\n        finish(",
         RENEWED + "test_whoever_serves_ends_what_was_begun_as_nobody_else_does",
+    ),
+    (
+        "coordinator/service/gateway.py",
+        ', password=lambda: b""',
+        "",
+        RENEWED + "test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase",
     ),
     (
         SERVING,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import queue
+import select
 import shutil
+import signal
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator import backup
@@ -41,7 +47,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from machine.certificates import pem
 from machine.locks import held
 from protocol.control.authorities import Authorities, certifies, read_authorities
-from protocol.errors import FedsegError, StoreError
+from protocol.errors import ConfigError, FedsegError, StoreError
 from protocol.signing import public_bytes
 from tests.control.commands import operator
 from tests.coordinator.test_service import FakeSuperLink
@@ -256,7 +262,7 @@ def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(
     assert (data["by_hand"], data["not_taken"]) == (["north"], [])
     refused = ours.refused("certificate", "switch", "--dir", folder, status=3)
     assert refused["code"] == "E-SWITCH-WAITS" and "north" in refused["message"]
-    assert AUTHORITY_FILE in refused["remedy"]
+    assert AUTHORITY_FILE in refused["remedy"] and "--without NAME" in refused["remedy"]
     with opened(folder) as (config, store):
         assert "not taken yet by north" in waits_words(config, store), "as the console says"
         assert "Not known of north" in " ".join(map(str, certificate_shown(config, store).parts))
@@ -264,7 +270,58 @@ def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(
     assert f"Give north {folder / AUTHORITY_FILE} by hand" in " ".join(said.split())
 
 
+def test_whoever_is_named_is_not_waited_for_and_all_others_are(shell: Shell, folder: Path) -> None:
+    with opened(folder) as (_, store):
+        for name, key in (("north", "AAAA"), ("south", "AAAB")):
+            store.ask("INSERT INTO admitted VALUES (?, ?, '')", name, f"ecdsa-sha2-nistp384 {key}")
+    ours, at = operator(shell), ("--dir", folder)
+    said = ours("certificate", "renew", *at).out
+    assert "certificate switch --without north --without south" in " ".join(said.split())
+    switch = ("certificate", "switch", *at, "--without", "north")
+    refused = ours.refused(*switch, status=3)
+    assert refused["code"] == "E-SWITCH-WAITS"
+    assert "south" in refused["message"] and "north" not in refused["message"]
+    assert "nobody" in ours.refused(*switch, "--without", "nobody", status=2)["message"]
+    assert (folder / NEXT_FILE).exists()
+    assert ours.json(*switch, "--without", "south")["by_hand"] == ["north", "south"]
+
+
+def test_who_lacks_the_authority_is_said_though_the_switch_was_switched_off(
+    shell: Shell, folder: Path
+) -> None:
+    with opened(folder) as (_, store):
+        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
+    ours, at = operator(shell), ("--dir", folder)
+    assert ours.json("certificate", "renew", *at)["by_hand"] == ["north"]
+    assert ours.json("certificate", "show", *at)["switching"] is False
+    (folder / NEXT_FILE).rename(folder / SWITCHING_FILE)
+    assert ours.json("certificate", "show", *at)["switching"] is True
+    assert "A switch was begun and not ended" in " ".join(
+        ours("certificate", "show", *at).out.split()
+    )
+    said = " ".join(ours("certificate", "switch", *at).out.split())
+    assert f"Give north {folder / AUTHORITY_FILE} by hand" in said
+    assert ours.json("certificate", "show", *at)["switching"] is False
+
+
+def test_a_statement_gets_the_number_that_nodes_ask_for(shell: Shell, folder: Path) -> None:
+    """One was made once under a clock that was years ahead, and is not in the backup put back."""
+    ours, at, ahead = operator(shell), ("--dir", folder), 9_000_000_000_000
+    first = ours.json("certificate", "renew", *at)["number"]
+    assert first < ahead
+    assert ours.json("certificate", "renew", *at, "--at-least", ahead)["number"] == ahead
+    assert ours.json("certificate", "renew", *at)["number"] == ahead + 1
+    switched(folder)
+    stated = ours.json(
+        "certificate", "trust", folder / AUTHORITY_FILE, *at, "--at-least", 2 * ahead
+    )
+    assert stated["number"] == 2 * ahead
+    ours.refused("certificate", "renew", *at, "--at-least", 2**53, status=2)
+
+
 def test_a_certificate_of_ones_own_has_its_authorities_stated(shell: Shell, folder: Path) -> None:
+    with opened(folder) as (_, store):
+        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
     own = make_server_certificate(
         folder / "own", name="own", hosts=["127.0.0.1"], now=NOW, lifetime_days=30
     )
@@ -280,6 +337,20 @@ def test_a_certificate_of_ones_own_has_its_authorities_stated(shell: Shell, fold
     refused = ours.refused("certificate", "trust", other, *at, status=2)
     assert refused["code"] == "E-AUTHORITIES" and "cut off" in refused["message"]
     assert ours.refused("certificate", "trust", own.certificate, *at, status=2)
+    data = ours.json("certificate", "trust", own.authority, other, *at)
+    for_north = Path(data["root_certificates"])
+    both = read_authorities(for_north.read_bytes())
+    assert both == read_authorities(before + other.read_bytes()) and for_north != own.authority
+    for_north.unlink()  # switched off before it was written
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+    assert read_authorities(for_north.read_bytes()) == both
+    said = " ".join(ours("certificate", "trust", own.authority, other, *at).out.split())
+    assert f"Give north {for_north} by hand" in said and "and all others have the file" in said
+    said = " ".join(ours("certificate", "trust", own.authority, *at).out.split())
+    assert "Replace the certificate" not in said and "Give north" in said
+    said = " ".join(ours("certificate", "show", *at).out.split())
+    assert "Every partner that joined has taken that." in said
     data = ours.json("certificate", "trust", own.authority, other, *at)
     shown = ours.json("certificate", "show", *at)
     assert shown["authorities"]["number"] == data["number"]
@@ -301,7 +372,7 @@ def test_while_one_waits_no_other_authorities_are_stated(shell: Shell, folder: P
     refused = operator(shell).refused(
         "certificate", "trust", folder / AUTHORITY_FILE, "--dir", folder, status=2
     )
-    assert refused["code"] == "E-SWITCH-WAITS"
+    assert refused["code"] == "E-SWITCH-FIRST"
 
 
 def test_an_authority_that_has_ended_is_not_stated_beside_the_next(folder: Path) -> None:
@@ -405,6 +476,92 @@ def test_a_serving_port_shows_the_certificate_that_is_in_force(
         followed.look([gateway.renew])
         assert shown_by(gateway) == other.certificate
         assert "cut off" in caplog.text
+
+
+def test_where_the_store_is_away_the_ports_are_renewed_once_and_nodes_told_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, renewals = 0.0, []
+    with opened(folder) as (config, store):
+        store.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
+        followed = FollowedCertificate(config, store, clock=lambda: now)
+        made = certificate()
+        config.certificate.write_bytes(pem(made.certificate))
+        config.key.write_bytes(made.key)
+
+        def away(_: StatedAuthorities) -> None:
+            raise StoreError("the server is away", code="E-STORE-CONNECT")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(StatedAuthorities, "announce", away)
+            for _ in range(3):
+                followed.look([lambda: renewals.append(now)])
+        number = Announcements(store).last()
+        assert len(renewals) == 1
+        assert caplog.text.count("will be looked at again") == 1
+        assert "the certificate of before" not in caplog.text, "the ports show the new one"
+        now += 11.0
+        for _ in range(2):
+            followed.look([lambda: renewals.append(now)])
+        assert len(Announcements(store).after(number, "north")) == 1 and len(renewals) == 1
+
+
+def test_at_the_start_and_daily_is_said_that_nodes_do_not_trust_the_certificate(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = [0.0]
+    with opened(folder) as (config, store):
+        StatedAuthorities(store).state(
+            [certificate("other").authority], config.signing_key(), now=NOW
+        )
+        followed = FollowedCertificate(config, store, clock=lambda: at[0])
+        for at[0], times in ((0.0, 1), (86_399.0, 1), (86_400.0, 2)):
+            followed.look([])
+            assert caplog.text.count("is of none of the authorities") == times
+            assert "ends at" not in caplog.text
+        soon = certificate(days=29)
+        config.certificate.write_bytes(pem(soon.certificate))
+        config.key.write_bytes(soon.key)
+        followed.look([])
+        assert caplog.text.count("ends at") == 1
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(folder: Path) -> None:
+    """Whoever serves at a terminal would wait for an answer for ever."""
+    path = folder / CERTIFICATE_KEY_FILE
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    ours = Gateway(
+        GatewayConfig(certificate=folder / CERTIFICATE_FILE, key=path, upstream=folder / "nobody"),
+        is_admitted=lambda _: True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # threads of libraries, which the child does not need
+        child, terminal = pty.fork()
+    if child == 0:
+        try:
+            ours.renew()
+        except ConfigError as error:
+            os.write(1, f"refused: {error}\n".encode())
+        finally:
+            os._exit(0)
+    said = b""
+    try:
+        while b"\n" not in said:
+            assert select.select([terminal], [], [], PATIENCE_S)[0], "nothing more is said"
+            said += os.read(terminal, 4_096)
+            assert b"pass phrase" not in said
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
+    assert b"cannot use certificate" in said
 
 
 class NoSuperLink(FakeSuperLink):

@@ -161,11 +161,22 @@ def test_what_cannot_start_drivers_says_why_in_the_log_and_awaits_nothing(
 
 
 def test_it_awaits_tokens_once_it_says_so_and_whoever_waits_for_that_is_told(
-    started: list[Started],
+    started: list[Started], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = threading.Event()
+    told, (reading, writing) = threading.Event(), os.pipe()
+    said = os.fdopen(reading, "rb", buffering=0)
+    monkeypatch.setattr(
+        subprocess,
+        "Popen",
+        lambda command, **options: (
+            started.append(Started(command, options, stdout=said))  # type: ignore[arg-type]
+            or started[-1]
+        ),
+    )
     drivers = superlink_process._Drivers("socket", ready=told.set)
-    assert drivers.await_tokens() is False
+    assert [drivers.await_tokens(), drivers.await_tokens()] == [False, False]
+    os.write(writing, b"ready\n")
+    os.close(writing)
     assert told.wait(60)
     assert drivers.await_tokens() is True
     started[0].returncode = 1

@@ -133,7 +133,7 @@ def test_an_empty_log_says_so() -> None:
 
 def test_without_a_provider_nobody_is_vouched_for(side: Shell) -> None:
     error = side.refused("user", "add", "anna", "--role", "auditor", "--oidc", "u-1", status=2)
-    assert (error["code"], "[console.oidc]" in error["remedy"]) == ("E-OIDC-NONE", True)
+    assert (error["code"], "write [console.oidc]" in error["remedy"]) == ("E-OIDC-NONE", True)
     assert side.json("user", "list") == {"accounts": []}
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from partner_node.keystore import Keystore
 from partner_node.segments.export_records import ExportRecord, ExportRecords
+from partner_node.state_file import FORGOTTEN
 from partner_node.store.caps import Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -478,3 +479,25 @@ def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) 
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(open_all, range(4)))
+
+
+#: What a person is told of a table that is gone, by a word of `FORGOTTEN`; None where it comes back
+#: by itself, or says nothing that a decision hangs on.
+TOLD_OF = {
+    "chains": "the ledger", "runs": "runs", "releases": "releases", "egress": "what left",
+    "agreements": None, "refusals": None, "ledger": "the ledger", "excused": "the ledger",
+    "stops": "stops", "exports": "the register of files", "wishes": "objections",
+    "requests": "requests", "manifests": "what left", "feedback": "feedback",
+    "drafts": "the register of files", "told": "feedback", "signed": None, "caps": "the cap",
+    "readiness": None, "heard": None, "builds": "builds", "waiting": "versions that wait",
+    "confirmations": "two people", "refused_hand_overs": None, "authorities": "authorities",
+}  # fmt: skip
+
+
+def test_whoever_resets_a_state_is_told_of_every_table(tmp_path: Path) -> None:
+    store = NodeStore(tmp_path / "node.db", EphemeralSealer())
+    rows = store.ask("SELECT name FROM sqlite_master WHERE type = 'table'")
+    store.close()
+    assert {name for (name,) in rows if not name.startswith("sqlite_")} == set(TOLD_OF)
+    told = "; ".join(FORGOTTEN)
+    assert [word for word in TOLD_OF.values() if word is not None and word not in told] == []
