@@ -30,7 +30,7 @@ def met(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the layers that a call goes through, in order."""
     found: list[str] = []
 
-    def noted(kind: type, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(call: Callable[..., Any]) -> Callable[..., Any]:
         async def passes(self: Any, *arguments: Any) -> Any:
             if arguments[0]["type"] == "http":
                 found.append(type(self).__name__)
@@ -38,9 +38,9 @@ def met(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return passes
 
-    for kind in {layer.cls for layer in create_app().user_middleware}:
-        assert isinstance(kind, type)
-        monkeypatch.setattr(kind, "__call__", noted(kind, kind.__call__))
+    kinds = {layer.cls: layer.cls.__call__ for layer in create_app().user_middleware}
+    for kind, call in kinds.items():  # all of them looked up before one is replaced
+        monkeypatch.setattr(kind, "__call__", noted(call))
     return found
 
 

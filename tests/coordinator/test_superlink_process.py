@@ -239,7 +239,7 @@ def test_what_flower_says_goes_to_the_bounded_log_and_nowhere_else(tmp_path: Pat
             "import logging, sys\n"
             "from coordinator.service import superlink_process as ours\n"
             "from types import SimpleNamespace as Names\n"
-            "app = Names(state=Names(linkstate_factory=None))\n"
+            "app = Names(state=Names(linkstate_factory=None), user_middleware=[])\n"
             "ours.create_app = lambda: app\n"
             "ours._start_drivers = lambda *_: None\n"
             "ours.serve = lambda *_: logging.getLogger('flwr').error('Invalid %s', 'run')\n"
