@@ -44,4 +44,6 @@ class FollowedSettings:
             nodes_of(self._directory)
         except FedsegError as error:
             logger.warning("%s is not taken up: %s; %s", self._file, error, error.remedy)
+        except Exception as error:  # nothing in a file ends the link
+            logger.error("%s is not taken up: %s", self._file, type(error).__name__)
         changed()

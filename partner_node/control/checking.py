@@ -68,7 +68,7 @@ class Checking:
         """Check now, when it is wanted, and once in `every_s`, until it is ended."""
         while not self._ended:
             try:
-                home = _as_written_now(self._home)
+                home = self._home.as_it_stands()  # what cannot be read is told by the check
                 check_readiness(home)
                 if not self._ended:
                     told_now(home)
@@ -78,17 +78,6 @@ class Checking:
                 logger.error("readiness was not checked: %s", type(error).__name__)
             self._wake.wait(self._every_s)
             self._wake.clear()
-
-
-def _as_written_now(home: NodeHome) -> NodeHome:
-    """The folder as its configuration is now; as it was while that cannot be read.
-
-    The check fails then, which is told under the agreements of before.
-    """
-    try:
-        return home.current()
-    except FedsegError:
-        return home
 
 
 @contextmanager
