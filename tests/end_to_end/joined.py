@@ -76,7 +76,7 @@ def _sign(deployment: Deployment, agreement: dict[str, Any]) -> None:
         deployment.directory, deployment.names, joined=True, **({"max_rounds": 3} | agreement)
     )
     at = ("--dir", deployment.operator_folder)
-    hash = _said("coordinator", "agreement", "propose", draft, *at)["agreement"]
+    hash = _said("coordinator", "agreement", "propose", draft, *at)["agreement_hash"]
     for name in deployment.names:
         to = ("--dir", deployment.folder(name))
         _said("node", "agreement", "sign", "--proposed", hash[:16], *to)
