@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 import hashlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.superlink.routers.fleet.router import router as fleet_router
 
 from benchmarks.stock_app import PLAN_FILE, REPORT_FILE
-from coordinator.service import gateway
 from coordinator.service.bundle import bundle_from
 from coordinator.service.certificates import LOOPBACK_HOSTS, make_server_certificate
-from coordinator.service.gateway import Gateway, GatewayConfig
 from coordinator.service.superlink import SuperLink, SuperLinkConfig
 
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -89,7 +88,10 @@ def _superlink(directory: Path) -> Iterator[SuperLink]:
 
 @contextlib.contextmanager
 def _public_port(directory: Path, superlink: SuperLink) -> Iterator[str]:
-    """A gateway that passes every fleet call: a SuperNode makes more than a node of ours."""
+    """TLS on loopback in front of the SuperLink's socket, and nothing between them.
+
+    The coordinator's own gateway wants a second signature of each call, which a SuperNode has not.
+    """
     files = make_server_certificate(
         directory,
         name=_CERTIFICATE,
@@ -97,17 +99,35 @@ def _public_port(directory: Path, superlink: SuperLink) -> Iterator[str]:
         now=datetime.datetime.now(datetime.UTC),
         lifetime_days=1,
     )
-    config = GatewayConfig(
-        certificate=files.certificate, key=files.key, upstream=superlink.socket, burst=1_000_000
-    )
-    port = Gateway(config, is_admitted=lambda key: key in superlink.node_ids())
-    paths = frozenset(route.path.encode("ascii") for route in fleet_router.routes)  # type: ignore[attr-defined]
-    with mock.patch.object(gateway, "ALLOWED_PATHS", paths):
-        port.start()
-        try:
-            yield port.address
-        finally:
-            port.stop()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="port")
+    thread.start()
+
+    async def listen() -> asyncio.Server:
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there = await asyncio.open_unix_connection(superlink.socket)
+            await asyncio.gather(_passed(reader, there[1]), _passed(there[0], writer))
+
+        return await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+
+    try:
+        port = asyncio.run_coroutine_threadsafe(listen(), loop).result()
+        yield f"127.0.0.1:{port.sockets[0].getsockname()[1]}"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+async def _passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes, until one side ends."""
+    with contextlib.suppress(OSError):
+        while some := await reader.read(1 << 16):
+            writer.write(some)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.close()
 
 
 @contextlib.contextmanager
