@@ -39,6 +39,8 @@ from protocol.control.authorities import (
 from protocol.errors import ConfigError, FedsegError, MalformedError, RuleError, UsageError
 from protocol.signing import public_bytes
 
+#: So long a service waits at its start for a command that changes keys, or backs them up.
+_OTHERS_END_S: Final = 600.0
 #: The files of `init`.
 CERTIFICATE_FILE: Final = "tls/coordinator.crt"
 CERTIFICATE_KEY_FILE: Final = "tls/coordinator.key"
@@ -290,14 +292,15 @@ def settle(
 def settled(config: CoordinatorConfig, store: CoordinatorStore) -> None:
     """End what was switched off, of keys and of certificates, as the only one who changes them.
 
-    A backup that is made at the same time ends the same.
+    A backup that is made at the same time ends the same, and is waited for: a service that ends
+    because of it would not be started again.
 
     Raises:
         KeystoreError: The signing key was handed over (E-KEY-ROTATED).
         FedsegError: As `finish` and `settle`.
     """
     now = datetime.now(UTC)
-    with changing_keys(config):
+    with changing_keys(config, wait_s=_OTHERS_END_S):
         finish(config, store, now=now)
         check_in_force(config, store)
         settle(config, store, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from partner_node.segments.private_files import PrivateFiles, digest
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
-from protocol.errors import RuleError
+from protocol.errors import AgreementError, RuleError
+
+logger = logging.getLogger(__name__)
 
 #: Why a file past its retention stays where it is.
 Kept = Literal["unreachable", "changed", "foreign"]
@@ -71,10 +74,17 @@ class Purged:
 
 
 def apply_retention(home: NodeHome, now: datetime) -> Purged:
-    """`purge` for a node's folder, also when no agreement can be read; raises as `purge`."""
-    in_force = home.agreements_in_force()
-    if not home.all_are_read():
-        in_force = []  # nothing is known of how long the records of that one are kept
+    """`purge` for a node's folder, also when its agreements are in a bad way; raises as `purge`.
+
+    Files are deleted then, and all records kept: nothing is known of how long those are kept of an
+    agreement that cannot be read, or does not go with the others.
+    """
+    in_force: list[Agreement] = []
+    try:
+        if home.all_are_read():
+            in_force = home.agreements_in_force()
+    except AgreementError as error:
+        logger.warning("records are kept, however old: %s: %s", error.code, error.message)
     with closing(home.store(home.keystore())) as store:
         return purge(store, in_force, now)
 

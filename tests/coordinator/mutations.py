@@ -78,6 +78,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RENEWING,
+        "    with changing_keys(config, wait_s=_OTHERS_END_S):\n",
+        "    with changing_keys(config):\n",
+        "test_renewing.py::test_a_service_that_starts_waits_for_a_command_that_changes_keys",
+    ),
+    (
+        RENEWING,
         "        check_in_force(config, store)\n",
         "",
         "test_rotating.py::test_a_folder_with_a_key_that_was_handed_over_serves_nothing",

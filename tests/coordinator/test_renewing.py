@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator import backup
 from coordinator.config import CoordinatorConfig
-from coordinator.control import renewing
+from coordinator.control import changing_keys, renewing
 from coordinator.control.announcements import AUTHORITIES, Announcements
 from coordinator.control.authorities import StatedAuthorities
 from coordinator.control.renewing import (
@@ -250,6 +250,27 @@ def test_after_the_signing_key_is_replaced_it_is_stated_under_the_new_one(folder
     with opened(folder) as (config, store):
         renewing.settled(config, store)
     assert trusted(folder) == (made.authority,)
+
+
+def test_a_service_that_starts_waits_for_a_command_that_changes_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changing_keys, "_CHANGED_S", 0.05)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def changing() -> None:
+        with changing_keys.changing_keys(CoordinatorConfig.load(folder)):
+            begun.set()
+            may_end.wait(30)
+
+    command = threading.Thread(target=changing)
+    command.start()
+    assert begun.wait(30)
+    assert code_of(lambda: renewed(folder, certificate())) == "E-USAGE", "another command does not"
+    threading.Timer(0.5, may_end.set).start()
+    with opened(folder) as (config, store):
+        renewing.settled(config, store)
+    command.join(30)
 
 
 def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(

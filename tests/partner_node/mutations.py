@@ -1362,8 +1362,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RETENTION,
-        "    if not home.all_are_read():\n",
-        "    if False:\n",
+        "        if home.all_are_read():\n",
+        "        if True:\n",
         SEVERAL + "test_no_record_is_forgotten_while_an_agreement_cannot_be_read",
     ),
 ]

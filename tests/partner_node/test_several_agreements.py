@@ -569,15 +569,22 @@ def test_an_agreement_that_cannot_be_read_makes_no_other_one_unready(both: Path)
     assert report.about("ours").passed
 
 
-def test_no_record_is_forgotten_while_an_agreement_cannot_be_read(both: Path) -> None:
-    (both / "agreements" / "loyalty.json").write_bytes(b"{")
-    assert ServedNodes.open(both).nodes[0]._in_force == []
+@pytest.mark.parametrize("wrong", ["unreadable", "in two places"])
+def test_no_record_is_forgotten_while_an_agreement_cannot_be_read(
+    both: Path, wrong: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if wrong == "unreadable":
+        (both / "agreements" / "loyalty.json").write_bytes(b"{")
+        assert ServedNodes.open(both).nodes[0]._in_force == []
+    else:
+        shutil.copy(both / "agreements" / "loyalty.json", both / "agreement.json")
     home = NodeHome.load(both)
     store = home.store(home.keystore())
     with store.transaction():
         store.ask("INSERT INTO told VALUES ('loyalty', 'k', 's', '2020-01-01', 1, 2)")
     apply_retention(home, datetime.now(UTC))
     assert store.ask("SELECT count(*) FROM told") == [(1,)]
+    assert ("E-AGR-TWICE" in caplog.text) is (wrong == "in two places")
 
 
 def test_a_cap_is_set_shown_and_lifted_with_its_reasons(shell: Shell, both: Path) -> None:
