@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from machine.envelope import SCHEMA_VERSION
 from tests import effort
 from tests.guards import Guard, Removal, listed, tried
 
@@ -15,7 +16,10 @@ FIELDS = "tests/machine/test_envelope.py::test_success_and_failure_have_the_same
 STATUS = "tests/machine/test_envelope.py::test_a_rule_refuses_and_everything_else_fails"
 
 IN_A_FUNCTION = Guard(ENVELOPE, '"refused" if', '"failed" if', STATUS)
-A_CONSTANT = Guard(ENVELOPE, "SCHEMA_VERSION: Final = 4", "SCHEMA_VERSION: Final = 5", FIELDS)
+_VERSION = "SCHEMA_VERSION: Final = {}"
+A_CONSTANT = Guard(
+    ENVELOPE, _VERSION.format(SCHEMA_VERSION), _VERSION.format(SCHEMA_VERSION + 1), FIELDS
+)
 
 FOLDERS = ("protocol", "machine", "partner_node", "coordinator", "control")
 ROOT = Path(__file__).parents[1]

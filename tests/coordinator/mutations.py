@@ -924,7 +924,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         RENEWING,
-        "    with changing_keys(config):\n        finish(",
+        "    with changing_keys(config, wait_s=_OTHERS_END_S):\n        finish(",
         "    if True:\n        finish(",
         RENEWED + "test_whoever_serves_ends_what_was_begun_as_nobody_else_does",
     ),
