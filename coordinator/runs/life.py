@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: So often may processes that drive one run be lost before the run is ended.
 MAX_ATTEMPTS = 5
-#: Pauses of a driver whose store failed, before it goes on.
+#: Pauses of a driver whose store failed, before it goes on; from the first one again once the run
+#: has gone on since.
 _STORE_PAUSES_S = (1.0, 5.0, 15.0, 30.0, 60.0)
 #: Pause of a driver whose store is on a server that is away: it is waited for, for however long.
 _AWAY_PAUSE_S = 1.0
@@ -206,7 +207,7 @@ def drive(
         if not free:
             logger.warning("run %s is driven by another process", run_id)
             return
-        pauses_s = iter(_STORE_PAUSES_S)
+        pauses_s, stored = iter(_STORE_PAUSES_S), 0
         first_try = True
         while True:
             try:
@@ -216,12 +217,24 @@ def drive(
                 return  # stored and logged with its reason: nothing is wrong with this process
             except StoreError as error:  # a full disk, a locked file: the run need not end
                 away = error.code == "E-STORE-CONNECT"
+                before, stored = stored, 0 if away else _inputs_stored(config, run)
+                if stored > before:
+                    pauses_s = iter(_STORE_PAUSES_S)
                 pause_s = _AWAY_PAUSE_S if away else next(pauses_s, None)
                 if pause_s is None:
                     raise
                 logger.warning("going on in %s s: %s", pause_s, error)
                 time.sleep(pause_s)
             first_try = False
+
+
+def _inputs_stored(config: CoordinatorConfig, run_id: bytes) -> int:
+    """How many inputs of a run are stored; 0 where that cannot be read."""
+    try:
+        with closing(config.open_store()) as store:
+            return len(store.inputs(run_id))
+    except StoreError:
+        return 0
 
 
 def _drive_once(

@@ -77,6 +77,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_runs_under_new_keys.py::test_a_coordinator_that_signs_with_a_key_of_its_own_is_not_followed",
     ),
     (
+        "coordinator/runs/life.py",
+        "                if stored > before:\n",
+        "                if False:\n",
+        "test_runs.py::test_pauses_begin_anew_once_the_run_has_gone_on",
+    ),
+    (
         RENEWING,
         "    with changing_keys(config, wait_s=_OTHERS_END_S):\n",
         "    with changing_keys(config):\n",

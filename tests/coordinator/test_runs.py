@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -350,6 +351,7 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
         if len(tries) < 3:
             raise StoreError("database or disk is full")
 
+    monkeypatch.setattr(life, "_inputs_stored", lambda *_: 0)
     monkeypatch.setattr(life, "_drive_once", fail_twice)
     monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
     monkeypatch.setattr(life.time, "sleep", pauses.append)
@@ -363,6 +365,28 @@ def test_a_driver_waits_for_a_store_that_fails_and_goes_on(
     monkeypatch.setattr(life, "_drive_once", fail)
     with pytest.raises(StoreError):
         life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+
+
+def test_pauses_begin_anew_once_the_run_has_gone_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path)
+    pauses: list[float] = []
+
+    def fails(*_: Any, **__: Any) -> None:
+        if len(pauses) in (2, 3):  # it goes on for a while, twice
+            with closing(CoordinatorStore.in_file(lab.path)) as store:
+                chain = store.chain_at_start(lab.run_id, lab.federation.agreement)
+                store.append_input(lab.run_id, "received", b"%d" % len(pauses), chain)
+        raise StoreError("database or disk is full")
+
+    config = SimpleNamespace(open_store=lambda: CoordinatorStore.in_file(lab.path))
+    monkeypatch.setattr(life, "_drive_once", fails)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: config)
+    monkeypatch.setattr(life.time, "sleep", pauses.append)
+    with pytest.raises(StoreError):
+        life.drive(tmp_path, lab.run_id.hex(), MemoryExchange(nodes_by_id={}))
+    assert pauses == [1.0, 5.0, 1.0, 1.0, 5.0, 15.0, 30.0, 60.0]
 
 
 @pytest.mark.parametrize("code", ["", "E-NO-PARTNERS"])
