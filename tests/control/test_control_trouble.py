@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from coordinator.service.certificates import ServerCertificate
 from machine.certificates import client_certificate, pem, private_pem
 from partner_node.control import presence
 from partner_node.control.channel import Channel, Identity
 from partner_node.control.presence import present, show_up
 from partner_node.home import NodeHome
 from protocol.errors import TransportError
+from tests.answering_port import answering
 from tests.control.commands import shell
 from tests.control.lab import Lab, lab, no_run
 from tests.control.test_joining import member
@@ -29,36 +24,6 @@ from tests.partner_node.test_link_trouble import certificate
 __all__ = ["lab", "member", "shell"]
 
 PATIENCE_S = 20.0
-
-
-@contextlib.contextmanager
-def answering(tls: ServerCertificate | None) -> Iterator[str]:
-    """The address of a port that secures every connection, and answers no call."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["h2"])
-    if tls is not None:
-        context.load_cert_chain(tls.certificate, tls.key)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            while True:
-                try:
-                    plain, _ = server.accept()
-                except OSError:  # closed at the end
-                    return
-                plain.settimeout(5)
-                with plain, contextlib.suppress(OSError):
-                    if tls is None:
-                        plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                        plain.recv(10_000)
-                    else:
-                        context.wrap_socket(plain, server_side=True).close()
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
 
 
 def identity(*, ended: bool = False) -> Identity:
@@ -94,8 +59,8 @@ def test_a_certificate_that_is_not_the_one_to_expect_is_told_with_its_way_out(
     tmp_path: Path, how: dict[str, int | str], words: str, way_out: str
 ) -> None:
     tls = certificate(tmp_path, **how)  # type: ignore[arg-type]
-    with answering(tls) as address:
-        error = trouble(address, tls.authority.read_bytes(), identity())
+    with answering(tls, protocols=["h2"]) as port:
+        error = trouble(f"127.0.0.1:{port}", tls.authority.read_bytes(), identity())
     assert error.code == "E-LINK-TLS"
     assert error.message.endswith(words)
     assert way_out in error.remedy
@@ -110,8 +75,10 @@ def test_another_authority_is_told_as_that(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_port_that_speaks_no_tls_is_told_as_that(tmp_path: Path) -> None:
-    with answering(None) as address:
-        error = trouble(address, certificate(tmp_path).authority.read_bytes(), identity())
+    with answering(None) as port:
+        error = trouble(
+            f"127.0.0.1:{port}", certificate(tmp_path).authority.read_bytes(), identity()
+        )
     assert error.code == "E-LINK-TLS"
     assert "its control port in control" in error.remedy
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from coordinator.service.certificates import ServerCertificate, make_server_certificate
 from partner_node.link.trouble import of_failure
+from tests.answering_port import answering
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -28,31 +26,6 @@ def certificate(
         now=NOW - datetime.timedelta(days=days_ago),
         lifetime_days=2,
     )
-
-
-@contextlib.contextmanager
-def answering(tls: ServerCertificate | None) -> Iterator[int]:
-    """A port that secures connections with a certificate, or says something else."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    if tls is not None:
-        context.load_cert_chain(tls.certificate, tls.key)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            with contextlib.suppress(OSError):
-                plain, _ = server.accept()
-                plain.settimeout(5)
-                with plain:
-                    if tls is None:
-                        plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                        plain.recv(10_000)
-                    else:
-                        context.wrap_socket(plain, server_side=True).close()
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        thread.join(10)
 
 
 def trouble(port: int, authority: Path) -> tuple[str, str, str]:
