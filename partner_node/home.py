@@ -411,7 +411,7 @@ class NodeHome:
             raise ValueError("who is counted is counted once")
         from partner_node.customers.kept_customers import KeptCustomers
         from partner_node.customers.source_customers import SourceCustomers
-        from partner_node.sources.kinds import open_source
+        from partner_node.sources.kinds import KINDS, open_source
         from partner_node.sources.own_rows import check_own_rows
 
         data = self.config.data
@@ -424,7 +424,10 @@ class NodeHome:
             chunk_rows=self.config.data.chunk_rows,
             gate=gate,
             scores=scores,
-            keep=KeptCustomers(self.config.data.memory_bytes // _KEPT_PART),
+            # A view of a database may hang on the clock: it is asked before every question.
+            keep=None
+            if KINDS[data.kind].has_tables
+            else KeptCustomers(data.memory_bytes // _KEPT_PART),
         )
 
     def levels_of(self, agreement: Agreement, subject: str) -> dict[str, str | None] | None:

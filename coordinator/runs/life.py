@@ -217,7 +217,7 @@ def drive(
                 return  # stored and logged with its reason: nothing is wrong with this process
             except StoreError as error:  # a full disk, a locked file: the run need not end
                 away = error.code == "E-STORE-CONNECT"
-                before, stored = stored, 0 if away else _inputs_stored(config, run)
+                before, stored = stored, max(stored, 0 if away else _inputs_stored(config, run))
                 if stored > before:
                     pauses_s = iter(_STORE_PAUSES_S)
                 pause_s = _AWAY_PAUSE_S if away else next(pauses_s, None)

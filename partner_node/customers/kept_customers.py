@@ -9,11 +9,14 @@ the run, or when no question came for a while.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -82,6 +85,7 @@ class _Of:
 
     files: tuple[tuple[DataFile, int], ...]
     hashing: object
+    contents: bytes
 
 
 class KeptCustomers:
@@ -97,6 +101,9 @@ class KeptCustomers:
         self._now_ns = now_ns
         self._kept: tuple[_Of, tuple[KeptChunk, ...]] | None = None
         self._timer: threading.Timer | None = None
+        self._lock = threading.RLock()
+        #: Called too when no question came for a while.
+        self.also_forget: Callable[[], object] = str
 
     def found(self, files: tuple[DataFile, ...], hashing: object) -> tuple[KeptChunk, ...] | None:
         """What was read from these files; None, and it is forgotten, where that is not the last.
@@ -105,11 +112,13 @@ class KeptCustomers:
             files: The source's files as they are now.
             hashing: The hash of ids that is needed.
         """
-        if self._kept is not None and self._kept[0] == _of(files, hashing):
-            self._forget_later()
-            return self._kept[1]
-        self.forget()
-        return None
+        with self._lock:
+            kept = self._kept
+            if kept is not None and kept[0] == _of(files, hashing):
+                self._forget_later()
+                return kept[1]
+            self.forget()
+            return None
 
     def reading(self, files: tuple[DataFile, ...], hashing: object) -> Reading:
         """Note a reading that begins now.
@@ -120,35 +129,55 @@ class KeptCustomers:
         """
         settled = all(file.changed_ns < self._now_ns() - _SETTLED_NS for file in files)
         keeps = bool(files) and settled
+        with self._lock:
+            self._forget_later()
         return Reading(self, _of(files, hashing), self._most_bytes if keeps else None)
 
     def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
-        self._kept = (of, chunks)
-        self._forget_later()
+        with self._lock:
+            self._kept = (of, chunks)
+            self._forget_later()
 
     def forget(self) -> None:
         """Forget what is kept."""
-        self._kept = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        with self._lock:
+            self._kept = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _forget_later(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = threading.Timer(FORGOTTEN_AFTER_S, _forget, [weakref.ref(self)])
-        self._timer.daemon = True
-        self._timer.start()
+        self._timer = timer = threading.Timer(FORGOTTEN_AFTER_S, _forget, [weakref.ref(self)])
+        timer.args = (*timer.args, timer)
+        timer.daemon = True
+        timer.start()
+
+    def _forget_by(self, timer: threading.Timer) -> None:
+        """Forget what is kept, unless another timer took this one's place."""
+        with self._lock:
+            if self._timer is timer:
+                self.forget()
+                self.also_forget()
 
 
 def _of(files: tuple[DataFile, ...], hashing: object) -> _Of:
-    return _Of(tuple((file, file.changed_ns) for file in files), hashing)
+    """What customers of these files follow from; what is in them, too: times may tell nothing."""
+    contents = hashlib.sha256()
+    try:
+        for file in files:
+            with Path(file.path).open("rb") as opened:
+                contents.update(hashlib.file_digest(opened, "sha256").digest())
+    except OSError:  # which reading them explains
+        contents.update(os.urandom(32))
+    return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())
 
 
-def _forget(kept: weakref.ref[KeptCustomers]) -> None:
+def _forget(kept: weakref.ref[KeptCustomers], timer: threading.Timer) -> None:
     there = kept()
     if there is not None:
-        there.forget()
+        there._forget_by(timer)
 
 
 class Reading:

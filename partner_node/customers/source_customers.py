@@ -165,6 +165,8 @@ class SourceCustomers:
         self._gate = gate
         self._scores = scores
         self._keep = keep
+        if keep is not None and gate is not None:
+            keep.also_forget = gate.forget
         self._clock = clock
 
     def vectors(self) -> Iterator[FloatMatrix]:

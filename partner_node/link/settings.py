@@ -27,6 +27,8 @@ _GAPS_KNOWN: Final = 3
 #: The part of the usual time after which is looked for a message first, and then from step to step.
 _AHEAD: Final = 0.6
 _STEP: Final = 0.1
+#: A link never waits longer than this without looking, in seconds.
+_MOST_AHEAD_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +210,7 @@ class Pace:
             return 0.0
         usual = min(self._gaps)
         self._wait = max(self._poll.fast_s, usual * _STEP) / self._poll.growth
-        return usual * _AHEAD
+        return min(usual * _AHEAD, _MOST_AHEAD_S)
 
     def nothing(self, now: float, *, is_woken: bool = False) -> float:
         """Note that there was none at `now`; returns the wait before polling again, in seconds.

@@ -389,6 +389,23 @@ def test_pauses_begin_anew_once_the_run_has_gone_on(
     assert pauses == [1.0, 5.0, 1.0, 1.0, 5.0, 15.0, 30.0, 60.0]
 
 
+def test_what_cannot_be_read_for_a_moment_is_no_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise StoreError("database or disk is full")
+
+    monkeypatch.setattr(life, "_inputs_stored", lambda *_: 7 * (len(pauses) % 2))
+    monkeypatch.setattr(life, "_drive_once", fails)
+    monkeypatch.setattr(life.CoordinatorConfig, "load", lambda _: None)
+    monkeypatch.setattr(life.time, "sleep", pauses.append)
+    with pytest.raises(StoreError):
+        life.drive(tmp_path, "01" * 16, MemoryExchange(nodes_by_id={}))
+    assert len(pauses) == 6
+
+
 @pytest.mark.parametrize("code", ["", "E-NO-PARTNERS"])
 def test_a_run_that_ended_with_a_release_is_told_of_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str

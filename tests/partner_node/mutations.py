@@ -1003,15 +1003,33 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         KEEPING,
-        "return _Of(tuple((file, file.changed_ns) for file in files), hashing)",
-        "return _Of(tuple((file, 0) for file in files), hashing)",
+        "return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())",
+        "return _Of(tuple((file, 0) for file in files), hashing, contents.digest())",
         QUESTIONS + "test_a_file_that_changed_in_any_way_is_read_again",
     ),
     (
         KEEPING,
-        "return _Of(tuple((file, file.changed_ns) for file in files), hashing)",
-        "return _Of(tuple((file, file.changed_ns) for file in files), None)",
+        "return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())",
+        "return _Of(tuple((file, file.changed_ns) for file in files), None, contents.digest())",
         QUESTIONS + "test_hashes_of_another_gate_are_not_compared",
+    ),
+    (
+        KEEPING,
+        '                contents.update(hashlib.file_digest(opened, "sha256").digest())\n',
+        "                pass\n",
+        QUESTIONS + "test_a_change_that_no_time_tells_of_is_seen_in_what_is_in_the_file",
+    ),
+    (
+        KEEPING,
+        "            if self._timer is timer:\n",
+        "            if True:\n",
+        QUESTIONS + "test_a_timer_whose_place_another_took_forgets_nothing",
+    ),
+    (
+        HOME,
+        "if KINDS[data.kind].has_tables",
+        "if False",
+        QUESTIONS + "test_a_database_is_asked_every_time_since_its_views_may_hang_on_the_clock",
     ),
     (
         KEEPING,

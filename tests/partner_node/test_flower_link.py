@@ -236,6 +236,9 @@ def test_a_link_waits_for_most_of_the_usual_time_before_it_polls() -> None:
     assert pace.nothing(now) == pytest.approx(0.03)
     assert round_of(11.0) == 0.0, "another run"
     assert pace.nothing(now) == pytest.approx(0.03)
+    for gap in (9.0, 9.0, 9.0):
+        longest = round_of(gap)
+    assert longest == 1.0, "a link never looks away for longer"
     pace.message(now)  # somebody rang
     assert pace.nothing(now) == pytest.approx(0.03)
 

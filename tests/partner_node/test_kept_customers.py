@@ -16,6 +16,7 @@ from partner_node.customers import kept_customers as module
 from partner_node.customers.kept_customers import KeptCustomers
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
+from partner_node.sources import kinds
 from partner_node.sources.data_file import DataFile
 from partner_node.sources.duckdb.source import DuckDBSource
 from partner_node.sources.source import Chunk, Column, Description
@@ -29,7 +30,7 @@ from tests.partner_node.nodes import installed, node, shell
 __all__ = ["installed", "node", "shell"]
 
 LONG_AGO = 10**18
-FILE = DataFile(path="/data/x.csv", size=9, modified_ns=1, inode=2, changed_ns=LONG_AGO)
+FILE = DataFile(path="pyproject.toml", size=9, modified_ns=1, inode=2, changed_ns=LONG_AGO)
 ROOM = 1 << 20
 
 
@@ -137,7 +138,7 @@ def test_customers_whom_the_agreement_leaves_out_for_a_missing_value_are_not_kep
 def test_a_file_that_changed_in_any_way_is_read_again(crm: Path, part: str) -> None:
     customers = customers_of(table := Table(), crm)
     asked(customers)
-    other = "/data/y.csv" if part == "path" else getattr(FILE, part) + 1
+    other = "README.md" if part == "path" else getattr(FILE, part) + 1
     table.state = (replace(FILE, **{part: other}),)
     table.ids = "abc"
     assert len(asked(customers)) == 3 * 3 * 8
@@ -147,6 +148,45 @@ def test_a_file_that_changed_in_any_way_is_read_again(crm: Path, part: str) -> N
     assert table.passes == 3
     asked(customers)
     assert table.passes == 3
+
+
+def test_a_change_that_no_time_tells_of_is_seen_in_what_is_in_the_file(
+    crm: Path, tmp_path: Path
+) -> None:
+    customers, file = customers_of(table := Table(), crm), tmp_path / "data.csv"
+    table.state = (replace(FILE, path=str(file)),)
+    for content, passes in ((b"one", 1), (b"one", 1), (b"two", 2)):
+        file.write_bytes(content)
+        asked(customers)
+        assert table.passes == passes
+    file.unlink()  # reading says what is wrong
+    asked(customers)
+    asked(customers)
+    assert table.passes == 4
+
+
+def test_a_database_is_asked_every_time_since_its_views_may_hang_on_the_clock(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = NodeHome.load(installed)
+    agreement = home.signed_agreement().agreement
+    assert home.customers(agreement, None)._keep is not None
+    with_tables = {**kinds.KINDS, "csv": replace(kinds.KINDS["csv"], has_tables=True)}
+    monkeypatch.setattr(kinds, "KINDS", with_tables)
+    assert home.customers(agreement, None)._keep is None
+
+
+def test_a_timer_whose_place_another_took_forgets_nothing(crm: Path) -> None:
+    keep = KeptCustomers(ROOM)
+    customers = customers_of(table := Table(), crm, keep)
+    asked(customers)
+    late = keep._timer
+    asked(customers)
+    assert late is not None
+    late.function(*late.args)
+    asked(customers)
+    assert table.passes == 1
+    keep.forget()
 
 
 @pytest.mark.parametrize("ids", ["abc", ""])
@@ -219,6 +259,10 @@ def test_what_is_kept_is_forgotten_when_no_question_comes_for_a_while(
     while keep._kept is not None and time.monotonic() < deadline:
         threading.Event().wait(0.01)
     assert keep._kept is None
+    gate = customers._gate
+    while gate._last._kept is not None and time.monotonic() < deadline:  # type: ignore[union-attr]
+        threading.Event().wait(0.01)
+    assert gate._last._kept is None, "nor what the gate answered"  # type: ignore[union-attr]
     asked(customers)
     assert table.passes == 2
     keep.forget()
