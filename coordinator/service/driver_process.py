@@ -19,6 +19,8 @@ from functools import partial
 from queue import Queue
 from typing import Any, BinaryIO, Final
 
+from flwr.supercore import telemetry
+from flwr.supercore.telemetry import EventType
 from flwr.superlink.grid import HttpGrid
 
 from coordinator.service.unix_socket import client_of
@@ -53,6 +55,7 @@ def main(socket: str) -> None:
     """Fork drivers until the input ends; in each of them, run its ServerApp and end."""
     runtime, *_ = (importlib.import_module(name) for name in _NEEDED)
     runtime.HttpGrid = partial(_SocketGrid, socket=socket)  # type: ignore[attr-defined]
+    tell_nobody()
     waits = os.getpid()
     epsilon_of(1, _ANY_DELTA)  # which loads the accountant, where it is asked first
     _say(READY)
@@ -68,6 +71,19 @@ def main(socket: str) -> None:
         parent_pid=waits,
         runtime_dependency_install=False,
     )
+
+
+def tell_nobody() -> None:
+    """Have Flower put no telemetry together: where it may not be sent, it does that for nothing.
+
+    Each event of a run starts programs that describe the machine (``uname``, ``file``), and leaves
+    a file with an identifier in the home of whoever runs it.
+    """
+    telemetry.create_event = _nothing_told
+
+
+def _nothing_told(event_type: EventType, event_details: dict[str, Any] | None) -> str:
+    return "disabled"
 
 
 def forked_with_token(tokens: BinaryIO) -> str:

@@ -499,6 +499,12 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     # which code runs as the coordinator
     (
+        "coordinator/service/driver_process.py",
+        "    telemetry.create_event = _nothing_told\n",
+        "",
+        "test_driver_process.py::test_flower_puts_no_telemetry_together_in_a_driver",
+    ),
+    (
         SUPERLINK,
         "acquired.token and acquired.task.fab_hash in bundles",
         "acquired.token",

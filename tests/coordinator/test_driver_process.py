@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,30 @@ def test_it_ends_with_its_input_alone() -> None:
         process.stdin.close()
         assert process.stdout.read() == "ended\n"
         assert process.wait(timeout=60) == 0
+
+
+#: An event as Flower tells of one, where starting a program is an error.
+_TELEMETRY = """
+import sys
+from flwr.supercore.telemetry import EventType, event
+from coordinator.service.driver_process import tell_nobody
+def refuse(name, arguments):
+    if name in ("subprocess.Popen", "os.posix_spawn", "os.fork", "socket.connect"):
+        raise RuntimeError(f"started {arguments}")
+sys.addaudithook(refuse)
+tell_nobody()
+print(event(EventType.FLWR_SERVERAPP_RUN_ENTER).result(timeout=60))
+"""
+
+
+def test_flower_puts_no_telemetry_together_in_a_driver(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TELEMETRY],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0"},
+        timeout=60,
+    )
+    assert done.stdout == "disabled\n", done.stderr
+    assert list(tmp_path.iterdir()) == []

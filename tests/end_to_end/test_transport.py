@@ -84,6 +84,7 @@ def test_three_nodes_answer_every_round(deployed: Deployment, links: list[LinkTh
         what="the end of the Flower run",
     )
     assert deployed.superlink.flower_run(flower_run).outcome == "completed"
+    assert not [*deployed.directory.rglob("flower/source")], "telemetry was put together"
 
 
 def test_large_messages_pass_whole(deployed: Deployment, links: list[LinkThread]) -> None:
