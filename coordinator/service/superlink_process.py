@@ -33,6 +33,7 @@ from flwr.superlink.main import create_app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from coordinator.service.driver_process import READY
+from coordinator.service.started_runs import StartedRuns
 from coordinator.service.superlink_layers import thin_out
 from machine import logs
 
@@ -105,15 +106,18 @@ def _start_drivers(
 ) -> None:
     """Start a driver for each submitted run; ends the process when that cannot go on."""
     drivers = _Drivers(socket, ready=submitted.set)
+    runs = StartedRuns()
     request = AcquireTaskRequest(supported_task_types=[TaskType.SERVER_APP])
     try:
         while True:
             submitted.clear()
+            runs.forget(states.state())
             if not drivers.await_tokens():
                 submitted.wait(_LOOK_EVERY_S)
                 continue
             acquired = acquire_task(request, states.state())
             if acquired.token and acquired.task.fab_hash in bundles:
+                runs.add(acquired.task.run_id)
                 drivers.start(acquired.token)
             elif acquired.token:
                 logger.warning("refused to start the bundle %s", acquired.task.fab_hash)

@@ -37,6 +37,7 @@ PORT = "test_gateway.py::"
 PLACES = "test_front.py::"
 REPLIES = "test_asked_messages.py::"
 STARTED = "test_superlink_process.py::"
+LEFT_BEHIND = "test_started_runs.py::"
 SET = "test_store_settings.py::"
 ON_SERVER = "test_postgresql_store.py::"
 MOVED = "test_moving.py::"
@@ -503,6 +504,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    telemetry.create_event = _nothing_told\n",
         "",
         "test_driver_process.py::test_flower_puts_no_telemetry_together_in_a_driver",
+    ),
+    (
+        SUPERLINK,
+        "            runs.forget(states.state())\n",
+        "",
+        LEFT_BEHIND + "test_the_thread_that_starts_drivers_forgets_as_well",
+    ),
+    (
+        "coordinator/service/started_runs.py",
+        "now - ended >= _WAITS_S or not state.get_message_ids_from_run_id(run)",
+        "ended >= 0",
+        LEFT_BEHIND + "test_a_message_that_a_node_did_not_fetch_waits_for_it_and_not_for_ever",
     ),
     (
         SUPERLINK,
