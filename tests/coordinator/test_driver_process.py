@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from flwr.supercore import telemetry
+
+from coordinator.service.driver_process import tell_nobody
 
 pytestmark = pytest.mark.slow
 
@@ -97,28 +99,18 @@ def test_it_ends_with_its_input_alone() -> None:
         assert process.wait(timeout=60) == 0
 
 
-#: An event as Flower tells of one, where starting a program is an error.
-_TELEMETRY = """
-import sys
-from flwr.supercore.telemetry import EventType, event
-from coordinator.service.driver_process import tell_nobody
-def refuse(name, arguments):
-    if name in ("subprocess.Popen", "os.posix_spawn", "os.fork", "socket.connect"):
-        raise RuntimeError(f"started {arguments}")
-sys.addaudithook(refuse)
-tell_nobody()
-print(event(EventType.FLWR_SERVERAPP_RUN_ENTER).result(timeout=60))
-"""
+def test_flower_puts_no_telemetry_together_in_a_driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*arguments: object, **_: object) -> None:
+        raise OSError(f"started {arguments}")
 
-
-def test_flower_puts_no_telemetry_together_in_a_driver(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _TELEMETRY],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env=os.environ | {"FLWR_HOME": str(tmp_path), "FLWR_TELEMETRY_ENABLED": "0"},
-        timeout=60,
-    )
-    assert done.stdout == "disabled\n", done.stderr
+    monkeypatch.setenv("FLWR_HOME", str(tmp_path))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(telemetry, "create_event", telemetry.create_event)  # and put back
+    monkeypatch.setattr(telemetry, "FLWR_TELEMETRY_ENABLED", "0")
+    monkeypatch.setitem(telemetry.state, "source", None)
+    tell_nobody()
+    event = telemetry.event(telemetry.EventType.FLWR_SERVERAPP_RUN_ENTER)
+    assert event.result(timeout=60) == "disabled"
     assert list(tmp_path.iterdir()) == []
