@@ -490,6 +490,8 @@ class _Session:
             if answered:
                 pause = pace.answered(came, time.monotonic())
             else:
+                if pulled.messages_list:  # dropped: another may follow as soon
+                    pace.message(time.monotonic())
                 pause = pace.nothing(time.monotonic(), is_woken=self._bell.is_attended)
             if self._bell.wait(pause, self._stop):
                 pace.message(time.monotonic())

@@ -701,6 +701,18 @@ def test_a_message_that_cannot_be_decoded_is_dropped_and_the_link_stays(
     assert "lost" not in link.kinds()
 
 
+def test_after_a_message_that_was_dropped_the_link_looks_again_as_soon_as_in_a_run(
+    coordinator: Coordinator, link_to: Callable[..., Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[float] = []
+    monkeypatch.setattr(Pace, "message", lambda self, now: heard.append(now))
+    link = link_to(coordinator)
+    _wait(lambda: len(link.looks) > 2)
+    assert heard == []
+    coordinator.queue.append(_undecodable())
+    _wait(lambda: "dropped" in link.kinds() and len(heard) == 1)
+
+
 def test_an_endless_row_of_undecodable_messages_is_not_read_without_pauses(
     coordinator: Coordinator, link_to: Callable[..., Link]
 ) -> None:
