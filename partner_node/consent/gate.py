@@ -289,7 +289,7 @@ class ConsentGate:
         if known is not None:
             return known
         found, until = self._taken(now, wished)
-        if state is not None and tuple(table.files() for table in self._tables) == state.files:
+        if TablesState.of(self._tables, wished) == state:
             self._last.keep(state, found, until=until)
         return found
 

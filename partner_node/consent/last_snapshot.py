@@ -11,11 +11,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partner_node.consent.tables import ConsentTable
-from partner_node.sources.data_file import DataFile
+from partner_node.sources.data_file import digest_of
 
 if TYPE_CHECKING:
     from partner_node.consent.gate import Snapshot
@@ -29,13 +28,11 @@ class TablesState:
     """All that a snapshot follows from, but for the time.
 
     Attributes:
-        files: The files of each table.
-        contents: Hash of what is in them.
+        files: Hash of each table's files and of what is in them.
         wishes: Hash of the customers who are left out by their own wishes.
     """
 
-    files: tuple[tuple[DataFile, ...], ...]
-    contents: bytes
+    files: tuple[bytes | None, ...]
     wishes: bytes
 
     @staticmethod
@@ -48,20 +45,16 @@ class TablesState:
         Raises:
             SourceError: A file cannot be found (E-CONSENT-SOURCE).
         """
-        files = tuple(table.files() for table in tables)
-        if not all(files):
+        found = [table.files() for table in tables]
+        if not all(found):
             return None
-        contents = hashlib.sha256()
-        try:
-            for file in (file for some in files for file in some):
-                with Path(file.path).open("rb") as opened:
-                    contents.update(hashlib.file_digest(opened, "sha256").digest())
-        except OSError:  # which reading the table explains
+        files = tuple(digest_of(of_one) for of_one in found)
+        if None in files:
             return None
         wishes = hashlib.sha256()
         for subject in wished:
             wishes.update(hashlib.sha256(subject.encode("utf-8", "surrogatepass")).digest())
-        return TablesState(files=files, contents=contents.digest(), wishes=wishes.digest())
+        return TablesState(files=files, wishes=wishes.digest())
 
 
 class LastSnapshot:

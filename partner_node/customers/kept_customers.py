@@ -9,20 +9,17 @@ the run, or when no question came for a while.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partner_node.sources.data_file import DataFile
+from partner_node.sources.data_file import DataFile, digest_of
 from protocol.scaling import FloatMatrix
 
 #: Seconds without a question after which nothing is kept.
@@ -83,9 +80,8 @@ class KeptChunk:
 class _Of:
     """What kept customers follow from."""
 
-    files: tuple[tuple[DataFile, int], ...]
+    files: bytes
     hashing: object
-    contents: bytes
 
 
 class KeptCustomers:
@@ -131,7 +127,8 @@ class KeptCustomers:
         keeps = bool(files) and settled
         with self._lock:
             self._forget_later()
-        return Reading(self, _of(files, hashing), self._most_bytes if keeps else None)
+        of = _of(files, hashing)
+        return Reading(self, of, self._most_bytes if keeps and of is not None else None)
 
     def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
         with self._lock:
@@ -162,16 +159,10 @@ class KeptCustomers:
                 self.also_forget()
 
 
-def _of(files: tuple[DataFile, ...], hashing: object) -> _Of:
-    """What customers of these files follow from; what is in them, too: times may tell nothing."""
-    contents = hashlib.sha256()
-    try:
-        for file in files:
-            with Path(file.path).open("rb") as opened:
-                contents.update(hashlib.file_digest(opened, "sha256").digest())
-    except OSError:  # which reading them explains
-        contents.update(os.urandom(32))
-    return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())
+def _of(files: tuple[DataFile, ...], hashing: object) -> _Of | None:
+    """What customers of these files follow from; None where one cannot be read."""
+    digest = digest_of(files)
+    return None if digest is None else _Of(digest, hashing)
 
 
 def _forget(kept: weakref.ref[KeptCustomers], timer: threading.Timer) -> None:
@@ -187,7 +178,7 @@ class Reading:
         room: How many bytes may be kept; None where nothing is.
     """
 
-    def __init__(self, keeper: KeptCustomers, of: _Of, room: int | None) -> None:
+    def __init__(self, keeper: KeptCustomers, of: _Of | None, room: int | None) -> None:
         self._keeper = keeper
         self._of = of
         self._room = room or 0
@@ -209,5 +200,7 @@ class Reading:
         Args:
             files: The source's files as they are now.
         """
-        if self._chunks is not None and _of(files, self._of.hashing) == self._of:
+        if self._chunks is None or self._of is None:
+            return
+        if _of(files, self._of.hashing) == self._of:
             self._keeper._keep(self._of, tuple(self._chunks))

@@ -42,6 +42,7 @@ IN_SQLITE = "test_sqlite_source.py::"
 LAST = "partner_node/consent/last_snapshot.py"
 JUDGED = "test_last_snapshot.py::"
 KEEPING = "partner_node/customers/kept_customers.py"
+DIGEST = "partner_node/sources/data_file.py"
 QUESTIONS = "test_kept_customers.py::"
 IN_MYSQL = "test_mysql_source.py::"
 EXPECTED = "partner_node/due.py"
@@ -955,8 +956,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # what is not judged or read again
     (
         LAST,
-        '                    contents.update(hashlib.file_digest(opened, "sha256").digest())\n',
-        "                    pass\n",
+        "files = tuple(digest_of(of_one) for of_one in found)",
+        'files = (b"",)',
         JUDGED + "test_a_withdrawal_is_noticed_in_a_file_of_the_same_size_and_time",
     ),
     (
@@ -997,25 +998,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         GATE,
-        "if state is not None and tuple(table.files() for table in self._tables) == state.files:",
+        "if TablesState.of(self._tables, wished) == state:",
         "if True:",
         JUDGED + "test_what_was_judged_while_a_file_changed_does_not_stand_for_the_file_of_before",
     ),
     (
-        KEEPING,
-        "return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())",
-        "return _Of(tuple((file, 0) for file in files), hashing, contents.digest())",
+        DIGEST,
+        "about = repr(file)",
+        "about = repr((file.path, file.size, file.modified_ns, file.inode))",
         QUESTIONS + "test_a_file_that_changed_in_any_way_is_read_again",
     ),
     (
-        KEEPING,
-        "return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())",
-        "return _Of(tuple((file, file.changed_ns) for file in files), None, contents.digest())",
-        QUESTIONS + "test_hashes_of_another_gate_are_not_compared",
+        DIGEST,
+        "about = repr(file)",
+        "about = repr((file.path, file.size, file.modified_ns, file.inode))",
+        JUDGED + "test_a_file_that_was_another_only_while_it_was_judged_is_judged_again",
     ),
     (
         KEEPING,
-        '                contents.update(hashlib.file_digest(opened, "sha256").digest())\n',
+        "None if digest is None else _Of(digest, hashing)",
+        "None if digest is None else _Of(digest, None)",
+        QUESTIONS + "test_hashes_of_another_gate_are_not_compared",
+    ),
+    (
+        DIGEST,
+        '                digest.update(hashlib.file_digest(opened, "sha256").digest())\n',
         "                pass\n",
         QUESTIONS + "test_a_change_that_no_time_tells_of_is_seen_in_what_is_in_the_file",
     ),
@@ -1045,8 +1052,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         KEEPING,
-        " and _of(files, self._of.hashing) == self._of:",
-        ":",
+        "if _of(files, self._of.hashing) == self._of:",
+        "if True:",
         QUESTIONS + "test_a_file_that_changes_while_it_is_read_is_not_kept",
     ),
     (

@@ -204,6 +204,24 @@ def test_what_was_judged_while_a_file_changed_does_not_stand_for_the_file_of_bef
     assert permitted(gate, "a", "b") == ["a"]
 
 
+def test_a_file_that_was_another_only_while_it_was_judged_is_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = c.write_csv(tmp_path / "crm.csv", [c.given("a"), c.withdrawn("b")])
+    changes = ("ConsentWithdrawn", "ConsentGiven    ")
+
+    def change_and_judge(*arguments: Any) -> None:
+        overwritten(table, *changes)
+        judge_consents(*arguments)
+        overwritten(table, *changes[::-1])
+
+    gate = c.gate_of(c.consents(table))
+    with monkeypatch.context() as once:
+        once.setattr(tables_module, "judge_consents", change_and_judge)
+        assert permitted(gate, "a", "b") == ["a", "b"]
+    assert permitted(gate, "a", "b") == ["a"]
+
+
 def test_a_large_snapshot_is_not_kept(tmp_path: Path) -> None:
     gate = c.gate_of(c.consents(c.write_csv(tmp_path / "crm.csv", [c.given("a")])))
     state = TablesState.of(gate.tables, [])
