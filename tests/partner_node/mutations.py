@@ -980,7 +980,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         LAST,
-        "        if not all(files):\n            return None\n",
+        "        if not all(found):\n            return None\n",
         "",
         JUDGED + "test_a_table_in_a_database_is_asked_every_time",
     ),
