@@ -70,8 +70,9 @@ class LastSnapshot:
 
     def again(self, state: TablesState | None, now: datetime) -> Snapshot | None:
         """The snapshot, if it would be the same now; else it is forgotten."""
-        if self._kept is not None and state is not None:
-            known, snapshot, until = self._kept
+        kept = self._kept  # which another thread may forget
+        if kept is not None and state is not None:
+            known, snapshot, until = kept
             if state == known and snapshot.taken_at <= now < until:
                 return snapshot
         self._kept = None

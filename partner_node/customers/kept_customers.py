@@ -9,9 +9,7 @@ the run, or when no question came for a while.
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -22,10 +20,8 @@ from numpy.typing import NDArray
 from partner_node.sources.data_file import DataFile, digest_of
 from protocol.scaling import FloatMatrix
 
-#: Seconds without a question after which nothing is kept.
-FORGOTTEN_AFTER_S: Final = 600.0
-#: A file that changed less than this before it was read may change again within one tick of its
-#: file system's clock; nanoseconds.
+#: A file that changed less than this before it was read may become another and the same again,
+#: between the two hashes of what is in it, within one tick of its file system's clock; nanoseconds.
 _SETTLED_NS: Final = 2 * 10**9
 
 
@@ -96,10 +92,8 @@ class KeptCustomers:
         self._most_bytes = most_bytes
         self._now_ns = now_ns
         self._kept: tuple[_Of, tuple[KeptChunk, ...]] | None = None
-        self._timer: threading.Timer | None = None
-        self._lock = threading.RLock()
-        #: Called too when no question came for a while.
-        self.also_forget: Callable[[], object] = str
+        #: The files, as they were, of more customers than fit.
+        self._too_large = ""
 
     def found(self, files: tuple[DataFile, ...], hashing: object) -> tuple[KeptChunk, ...] | None:
         """What was read from these files; None, and it is forgotten, where that is not the last.
@@ -108,13 +102,11 @@ class KeptCustomers:
             files: The source's files as they are now.
             hashing: The hash of ids that is needed.
         """
-        with self._lock:
-            kept = self._kept
-            if kept is not None and kept[0] == _of(files, hashing):
-                self._forget_later()
-                return kept[1]
-            self.forget()
-            return None
+        kept = self._kept
+        if kept is not None and kept[0] == _of(files, hashing):
+            return kept[1]
+        self._kept = None
+        return None
 
     def reading(self, files: tuple[DataFile, ...], hashing: object) -> Reading:
         """Note a reading that begins now.
@@ -124,39 +116,18 @@ class KeptCustomers:
                 kept, since it does not tell whether its data have changed.
         """
         settled = all(file.changed_ns < self._now_ns() - _SETTLED_NS for file in files)
-        keeps = bool(files) and settled
-        with self._lock:
-            self._forget_later()
-        of = _of(files, hashing)
-        return Reading(self, of, self._most_bytes if keeps and of is not None else None)
+        keeps = bool(files) and settled and repr(files) != self._too_large
+        return Reading(self, files, _of(files, hashing) if keeps else None, self._most_bytes)
 
     def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
-        with self._lock:
-            self._kept = (of, chunks)
-            self._forget_later()
+        self._kept = (of, chunks)
+
+    def _note_too_large(self, files: tuple[DataFile, ...]) -> None:
+        self._too_large = repr(files)
 
     def forget(self) -> None:
         """Forget what is kept."""
-        with self._lock:
-            self._kept = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _forget_later(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = timer = threading.Timer(FORGOTTEN_AFTER_S, _forget, [weakref.ref(self)])
-        timer.args = (*timer.args, timer)
-        timer.daemon = True
-        timer.start()
-
-    def _forget_by(self, timer: threading.Timer) -> None:
-        """Forget what is kept, unless another timer took this one's place."""
-        with self._lock:
-            if self._timer is timer:
-                self.forget()
-                self.also_forget()
+        self._kept, self._too_large = None, ""
 
 
 def _of(files: tuple[DataFile, ...], hashing: object) -> _Of | None:
@@ -165,33 +136,34 @@ def _of(files: tuple[DataFile, ...], hashing: object) -> _Of | None:
     return None if digest is None else _Of(digest, hashing)
 
 
-def _forget(kept: weakref.ref[KeptCustomers], timer: threading.Timer) -> None:
-    there = kept()
-    if there is not None:
-        there._forget_by(timer)
-
-
 class Reading:
     """Customers that are being read; kept once all of them are, and none before.
 
     Args:
-        room: How many bytes may be kept; None where nothing is.
+        files: Where they are read.
+        of: What they follow from; None where nobody is kept.
+        room: How many bytes may be kept.
     """
 
-    def __init__(self, keeper: KeptCustomers, of: _Of | None, room: int | None) -> None:
+    def __init__(
+        self, keeper: KeptCustomers, files: tuple[DataFile, ...], of: _Of | None, room: int
+    ) -> None:
         self._keeper = keeper
+        self._files = files
         self._of = of
-        self._room = room or 0
-        self._chunks: list[KeptChunk] | None = None if room is None else []
+        self._room = room
+        self._chunks: list[KeptChunk] = []
 
     def read(self, hashes: Hashes, grid: FloatMatrix) -> KeptChunk:
         """The next chunk: ids' hashes, and coordinates of shape ``(n_rows, n_coordinates)``."""
         chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32))
+        if self._of is None:
+            return chunk
         self._room -= chunk.n_bytes
+        self._chunks.append(chunk)
         if self._room < 0:
-            self._chunks = None
-        elif self._chunks is not None:
-            self._chunks.append(chunk)
+            self._keeper._note_too_large(self._files)
+            self._of, self._chunks = None, []
         return chunk
 
     def complete(self, files: tuple[DataFile, ...]) -> None:
@@ -200,7 +172,5 @@ class Reading:
         Args:
             files: The source's files as they are now.
         """
-        if self._chunks is None or self._of is None:
-            return
-        if _of(files, self._of.hashing) == self._of:
+        if self._of is not None and _of(files, self._of.hashing) == self._of:
             self._keeper._keep(self._of, tuple(self._chunks))

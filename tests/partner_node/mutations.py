@@ -1027,10 +1027,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         QUESTIONS + "test_a_change_that_no_time_tells_of_is_seen_in_what_is_in_the_file",
     ),
     (
-        KEEPING,
-        "            if self._timer is timer:\n",
-        "            if True:\n",
+        "partner_node/customers/idle.py",
+        "if timer is self._latest and forget is not None:",
+        "if forget is not None:",
         QUESTIONS + "test_a_timer_whose_place_another_took_forgets_nothing",
+    ),
+    (
+        "partner_node/customers/source_customers.py",
+        "permitted = gate.snapshot(self._clock())\n        self._idle.put_off()\n",
+        "permitted = gate.snapshot(self._clock())\n",
+        QUESTIONS + "test_what_is_kept_is_forgotten_when_no_question_comes_for_a_while",
     ),
     (
         HOME,
@@ -1052,8 +1058,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         KEEPING,
-        "if _of(files, self._of.hashing) == self._of:",
-        "if True:",
+        " and _of(files, self._of.hashing) == self._of:",
+        ":",
         QUESTIONS + "test_a_file_that_changes_while_it_is_read_is_not_kept",
     ),
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -177,16 +176,15 @@ def test_a_database_is_asked_every_time_since_its_views_may_hang_on_the_clock(
 
 
 def test_a_timer_whose_place_another_took_forgets_nothing(crm: Path) -> None:
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(table := Table(), crm, keep)
+    customers = customers_of(table := Table(), crm)
     asked(customers)
-    late = keep._timer
+    late = customers._idle._timer
     asked(customers)
     assert late is not None
     late.function(*late.args)
     asked(customers)
     assert table.passes == 1
-    keep.forget()
+    customers.forget()
 
 
 @pytest.mark.parametrize("ids", ["abc", ""])
@@ -241,6 +239,28 @@ def test_more_customers_than_there_is_room_for_are_read_every_time(crm: Path) ->
         assert table.passes == passes, room
 
 
+def test_files_are_hashed_only_where_what_is_read_from_them_may_be_kept(
+    crm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[object] = []
+    monkeypatch.setattr(module, "digest_of", lambda files: hashed.append(files) or b"same")
+    room = 4 * (4 + 16 + 1)
+    customers = customers_of(table := Table(), crm, KeptCustomers(room))
+    asked(customers)
+    assert len(hashed) == 1, "and not again when the fifth did not fit"
+    asked(customers)
+    assert len(hashed) == 1, "they are the same still"
+    table.state, table.ids = (replace(FILE, changed_ns=LONG_AGO + 1),), "abcd"
+    asked(customers)
+    asked(customers)
+    assert (len(hashed), table.passes) == (4, 3), "before and after reading, and when asked again"
+    table.state = (replace(FILE, changed_ns=time.time_ns() + 10**12),)
+    customers.forget()
+    asked(customers)
+    assert len(hashed) == 4, "it changed just now"
+    customers.forget()
+
+
 def test_hashes_of_another_gate_are_not_compared(crm: Path) -> None:
     keep, table = KeptCustomers(ROOM), Table()
     for _ in range(2):
@@ -248,38 +268,41 @@ def test_hashes_of_another_gate_are_not_compared(crm: Path) -> None:
     assert table.passes == 2
 
 
+@pytest.mark.parametrize("is_database", [False, True])
 def test_what_is_kept_is_forgotten_when_no_question_comes_for_a_while(
-    crm: Path, monkeypatch: pytest.MonkeyPatch
+    crm: Path, is_database: bool
 ) -> None:
-    monkeypatch.setattr(module, "FORGOTTEN_AFTER_S", 0.05)
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(table := Table(), crm, keep)
+    gate = c.gate_of(c.consents(crm))
+    customers = customers_of(table := Table(), gate)
+    keep = customers._keep
+    if is_database:
+        customers._keep = None
     asked(customers)
-    deadline = time.monotonic() + 30
-    while keep._kept is not None and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    assert gate._last._kept is not None
+    timer = customers._idle._timer
+    assert timer is not None
+    assert (timer.interval, timer.is_alive()) == (600, True)
+    timer.function(*timer.args)
+    assert keep is not None
     assert keep._kept is None
-    gate = customers._gate
-    while gate._last._kept is not None and time.monotonic() < deadline:  # type: ignore[union-attr]
-        threading.Event().wait(0.01)
-    assert gate._last._kept is None, "nor what the gate answered"  # type: ignore[union-attr]
+    assert gate._last._kept is None, "nor what the gate answered"
     asked(customers)
     assert table.passes == 2
-    keep.forget()
+    customers.forget()
 
 
 def test_a_question_in_time_puts_forgetting_off(crm: Path) -> None:
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(Table(), crm, keep)
+    customers = customers_of(Table(), crm)
     asked(customers)
-    first = keep._timer
+    first = customers._idle._timer
     asked(customers)
     assert first is not None
     assert first.finished.is_set(), "it was called off"
-    assert keep._timer is not None
-    assert keep._timer.daemon, "no process waits for it"
-    keep.forget()
-    assert keep._timer is None
+    last = customers._idle._timer
+    assert last is not None
+    assert last.daemon, "no process waits for it"
+    del customers
+    assert last.finished.is_set(), "nothing is left to forget"
 
 
 def test_at_the_end_of_a_run_nothing_is_kept(crm: Path) -> None:
