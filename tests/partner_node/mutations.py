@@ -1070,9 +1070,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         NODE,
-        "            self._run_over()\n",
-        "            pass\n",
+        "                self._run_over()\n",
+        "                pass\n",
         QUESTIONS + "test_a_node_says_when_a_run_is_over_with_a_release_or_without",
+    ),
+    (
+        NODE,
+        "        for run_id in run_ids:\n            self._is_over = True\n",
+        "        for run_id in run_ids:\n",
+        "test_node.py::test_what_is_kept_goes_with_a_run_that_another_supersedes",
+    ),
+    (
+        NODE,
+        "            self._is_over = True  # whatever run there was",
+        "            pass  # whatever run there was",
+        "test_node.py::test_what_is_kept_goes_when_the_agreement_is_stopped",
     ),
     # two people, where the agreement says so
     (

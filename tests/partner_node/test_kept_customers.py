@@ -317,7 +317,12 @@ def test_a_node_says_when_a_run_is_over_with_a_release_or_without() -> None:
     federation = small_federation(1.0, 9.0, n_clusters=2)
     seen: list[str] = []
     node = federation.nodes[0]
-    node._run_over = lambda: seen.append(node.store.runs()[0].phase)
+
+    def over() -> None:
+        assert not node.store._connection.in_transaction, "it is stored"
+        seen.append(node.store.runs()[0].phase)
+
+    node._run_over = over
     federation.run()
     assert seen == ["done"]
 
