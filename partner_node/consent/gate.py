@@ -50,7 +50,7 @@ _DENIES: Final = ", ".join(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Snapshot:
     """Eligible customers by the tables at one moment.
 

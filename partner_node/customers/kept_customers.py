@@ -10,6 +10,7 @@ the run, or when no question came for a while.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -57,12 +58,12 @@ class KeptChunk:
 
     hashes: Hashes
     grid: NDArray[np.int32]
-    _answered: tuple[Hashed, NDArray[np.bool_]] | None = None
+    _answered: tuple[weakref.ref[Hashed], NDArray[np.bool_]] | None = None
 
     def eligible(self, permitted: Hashed) -> NDArray[np.int32]:
         """The coordinates of those who are eligible, shape ``(n_eligible, n_coordinates)``."""
-        if self._answered is None or self._answered[0] is not permitted:
-            self._answered = (permitted, permitted.allowed_hashed(self.hashes))
+        if self._answered is None or self._answered[0]() is not permitted:
+            self._answered = (weakref.ref(permitted), permitted.allowed_hashed(self.hashes))
         return self.grid[self._answered[1]]
 
     @property

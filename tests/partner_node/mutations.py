@@ -1064,7 +1064,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         KEEPING,
-        "        if self._answered is None or self._answered[0] is not permitted:\n",
+        "        if self._answered is None or self._answered[0]() is not permitted:\n",
         "        if self._answered is None:\n",
         QUESTIONS + "test_who_is_eligible_is_asked_of_the_gate_before_every_question",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_who_is_eligible_is_asked_of_the_gate_before_every_question(crm: Path) -
         assert len(found) == n * 3 * 8
         assert table.passes == 1
         assert found == read(customers_of(Table("abcdef"), crm))
+
+
+def test_who_is_eligible_is_not_held_by_the_customers_who_are_kept(crm: Path) -> None:
+    gate = c.gate_of(c.consents(crm))
+    customers = customers_of(Table(), gate)
+    asked(customers)
+    answer = weakref.ref(gate.snapshot(c.NOW))
+    assert answer() is not None
+    gate.forget()
+    assert answer() is None
+    asked(customers)
+    customers.forget()
 
 
 def test_customers_whom_the_agreement_leaves_out_for_a_missing_value_are_not_kept(
