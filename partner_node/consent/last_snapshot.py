@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from partner_node.consent.tables import ConsentTable
+from partner_node.kept_room import KeptRoom
 from partner_node.sources.data_file import digest_of
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class LastSnapshot:
     """The last snapshot of a gate.
 
     Args:
-        most_bytes: A larger one is not kept.
+        room: One that does not fit in it is not kept.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, room: KeptRoom) -> None:
+        self._room = room
         self._kept: tuple[TablesState, Snapshot, datetime] | None = None
 
     def again(self, state: TablesState | None, now: datetime) -> Snapshot | None:
@@ -75,7 +76,7 @@ class LastSnapshot:
             known, snapshot, until = kept
             if state == known and snapshot.taken_at <= now < until:
                 return snapshot
-        self._kept = None
+        self.forget()
         return None
 
     def keep(self, state: TablesState | None, snapshot: Snapshot, *, until: datetime) -> None:
@@ -85,9 +86,10 @@ class LastSnapshot:
             state: What it follows from, looked at before and after; None keeps nothing.
             until: The first moment at which the same tables may be judged differently.
         """
-        if state is not None and snapshot.named.n_bytes <= self._most_bytes:
+        if state is not None and self._room.take(self, snapshot.named.n_bytes):
             self._kept = (state, snapshot, until)
 
     def forget(self) -> None:
         """Forget it."""
         self._kept = None
+        self._room.take(self, 0)

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from partner_node.kept_room import KeptRoom
 from partner_node.sources.data_file import DataFile, digest_of
 from protocol.scaling import FloatMatrix
 
@@ -85,12 +86,12 @@ class KeptCustomers:
     """The customers that were read last.
 
     Args:
-        most_bytes: No more than this is kept; of more customers than fit, nobody is.
+        room: No more than fits in it is kept; of more customers, nobody is.
         now_ns: The time by which files change, nanoseconds since the epoch.
     """
 
-    def __init__(self, most_bytes: int, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, room: KeptRoom, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._room = room
         self._now_ns = now_ns
         self._kept: tuple[_Of, tuple[KeptChunk, ...]] | None = None
         #: The files, as they were, of more customers than fit.
@@ -107,6 +108,7 @@ class KeptCustomers:
         if kept is not None and kept[0] == _of(files, hashing):
             return kept[1]
         self._kept = None
+        self._room.take(self, 0)
         return None
 
     def reading(self, files: tuple[DataFile, ...], hashing: object) -> Reading:
@@ -118,10 +120,11 @@ class KeptCustomers:
         """
         settled = all(file.changed_ns < self._now_ns() - _SETTLED_NS for file in files)
         keeps = bool(files) and settled and repr(files) != self._too_large
-        return Reading(self, files, _of(files, hashing) if keeps else None, self._most_bytes)
+        return Reading(self, files, _of(files, hashing) if keeps else None)
 
     def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
-        self._kept = (of, chunks)
+        if self._room.take(self, sum(chunk.n_bytes for chunk in chunks)):
+            self._kept = (of, chunks)
 
     def _note_too_large(self, files: tuple[DataFile, ...]) -> None:
         self._too_large = repr(files)
@@ -129,6 +132,7 @@ class KeptCustomers:
     def forget(self) -> None:
         """Forget what is kept."""
         self._kept, self._too_large = None, ""
+        self._room.take(self, 0)
 
 
 def _of(files: tuple[DataFile, ...], hashing: object) -> _Of | None:
@@ -143,16 +147,13 @@ class Reading:
     Args:
         files: Where they are read.
         of: What they follow from; None where nobody is kept.
-        room: How many bytes may be kept.
     """
 
-    def __init__(
-        self, keeper: KeptCustomers, files: tuple[DataFile, ...], of: _Of | None, room: int
-    ) -> None:
+    def __init__(self, keeper: KeptCustomers, files: tuple[DataFile, ...], of: _Of | None) -> None:
         self._keeper = keeper
         self._files = files
         self._of = of
-        self._room = room
+        self._n_bytes = 0
         self._chunks: list[KeptChunk] = []
 
     def read(self, hashes: Hashes, grid: FloatMatrix) -> KeptChunk:
@@ -160,9 +161,9 @@ class Reading:
         chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32))
         if self._of is None:
             return chunk
-        self._room -= chunk.n_bytes
+        self._n_bytes += chunk.n_bytes
         self._chunks.append(chunk)
-        if self._room < 0:
+        if not self._keeper._room.fits(self._keeper, self._n_bytes):
             self._keeper._note_too_large(self._files)
             self._of, self._chunks = None, []
         return chunk

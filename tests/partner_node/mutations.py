@@ -1069,6 +1069,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         QUESTIONS + "test_who_is_eligible_is_asked_of_the_gate_before_every_question",
     ),
     (
+        "partner_node/kept_room.py",
+        "return others + n_bytes <= self._most_bytes",
+        "return n_bytes <= self._most_bytes",
+        QUESTIONS + "test_the_agreements_of_a_folder_share_the_room_for_what_is_kept",
+    ),
+    (
+        HOME,
+        "        return self._rooms[0]\n",
+        "        return self._rooms.pop()\n",
+        QUESTIONS + "test_a_folder_has_one_room_for_customers_and_gates",
+    ),
+    (
         NODE,
         "                self._run_over()\n",
         "                pass\n",

@@ -16,6 +16,7 @@ from partner_node.customers import kept_customers as module
 from partner_node.customers.kept_customers import KeptCustomers
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
+from partner_node.kept_room import KeptRoom
 from partner_node.sources import kinds
 from partner_node.sources.data_file import DataFile
 from partner_node.sources.duckdb.source import DuckDBSource
@@ -75,7 +76,7 @@ def customers_of(
     return SourceCustomers(
         table, [Feature.read(Fields(visits, "visits"))], columns={}, chunk_rows=2,
         gate=crm if isinstance(crm, ConsentGate) else c.gate_of(c.consents(crm)),
-        keep=keep or KeptCustomers(ROOM), clock=lambda: c.NOW,
+        keep=keep or KeptCustomers(KeptRoom(ROOM)), clock=lambda: c.NOW,
     )  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def test_customers_whom_the_agreement_leaves_out_for_a_missing_value_are_not_kep
               "missing": {"rule": "leave-out"}}  # fmt: skip
     customers = SourceCustomers(
         Gaps(), [Feature.read(Fields(visits, "visits"))], columns={}, chunk_rows=2,
-        gate=c.gate_of(c.consents(crm)), keep=KeptCustomers(ROOM), clock=lambda: c.NOW,
+        gate=c.gate_of(c.consents(crm)), keep=KeptCustomers(KeptRoom(ROOM)), clock=lambda: c.NOW,
     )  # fmt: skip
     assert asked(customers) == asked(customers) == read(customers)
     assert len(asked(customers)) == 4 * 3 * 8
@@ -211,7 +212,7 @@ def test_a_server_is_read_for_every_question(crm: Path, ids: str) -> None:
 
 
 def test_a_file_that_changed_a_moment_ago_may_change_again_unnoticed(crm: Path) -> None:
-    keep = KeptCustomers(ROOM, now_ns=lambda: LONG_AGO + 2 * 10**9)
+    keep = KeptCustomers(KeptRoom(ROOM), now_ns=lambda: LONG_AGO + 2 * 10**9)
     customers = customers_of(table := Table(), crm, keep)
     asked(customers)
     asked(customers)
@@ -247,9 +248,39 @@ def test_a_reading_that_breaks_off_keeps_nobody(crm: Path) -> None:
 def test_more_customers_than_there_is_room_for_are_read_every_time(crm: Path) -> None:
     one = 4 + 16 + 1
     for room, passes in ((5 * one, 1), (5 * one - 1, 2), (one, 2), (0, 2)):
-        customers = customers_of(table := Table(), crm, KeptCustomers(room))
+        customers = customers_of(table := Table(), crm, KeptCustomers(KeptRoom(room)))
         assert asked(customers) == asked(customers)
         assert table.passes == passes, room
+
+
+def test_the_agreements_of_a_folder_share_the_room_for_what_is_kept(crm: Path) -> None:
+    room = KeptRoom(7 * (4 + 16 + 1))
+    first, second = (customers_of(Table(), crm, KeptCustomers(room)) for _ in range(2))
+    for customers, kept in ((first, True), (second, False), (second, False)):
+        assert len(asked(customers)) == 5 * 3 * 8
+        assert customers._keep is not None
+        assert (customers._keep._kept is not None) is kept
+    first.forget()
+    second.forget()
+    asked(second)
+    assert second._keep is not None
+    assert second._keep._kept is not None, "what was forgotten is free again"
+    del second, customers
+    asked(first)
+    assert first._keep is not None
+    assert first._keep._kept is not None, "and what is gone"
+    first.forget()
+
+
+def test_a_folder_has_one_room_for_customers_and_gates(installed: Path) -> None:
+    home = NodeHome.load(installed)
+    agreement = home.signed_agreement().agreement
+    one, other = (place.customers(agreement, None) for place in (home, home._at("")))
+    assert one._keep is not None
+    assert other._keep is not None
+    assert one._keep._room is other._keep._room
+    gate = home.gate(agreement, home.party(agreement))
+    assert gate._last._room is one._keep._room
 
 
 def test_files_are_hashed_only_where_what_is_read_from_them_may_be_kept(
@@ -258,7 +289,7 @@ def test_files_are_hashed_only_where_what_is_read_from_them_may_be_kept(
     hashed: list[object] = []
     monkeypatch.setattr(module, "digest_of", lambda files: hashed.append(files) or b"same")
     room = 4 * (4 + 16 + 1)
-    customers = customers_of(table := Table(), crm, KeptCustomers(room))
+    customers = customers_of(table := Table(), crm, KeptCustomers(KeptRoom(room)))
     asked(customers)
     assert len(hashed) == 1, "and not again when the fifth did not fit"
     asked(customers)
@@ -275,7 +306,7 @@ def test_files_are_hashed_only_where_what_is_read_from_them_may_be_kept(
 
 
 def test_hashes_of_another_gate_are_not_compared(crm: Path) -> None:
-    keep, table = KeptCustomers(ROOM), Table()
+    keep, table = KeptCustomers(KeptRoom(ROOM)), Table()
     for _ in range(2):
         assert len(asked(customers_of(table, crm, keep))) == 5 * 3 * 8
     assert table.passes == 2

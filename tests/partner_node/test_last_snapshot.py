@@ -15,6 +15,7 @@ from partner_node.consent import tables as tables_module
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.last_snapshot import LastSnapshot, TablesState
 from partner_node.consent.verdicts import judge_births, judge_consents
+from partner_node.kept_room import KeptRoom
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import FedsegError
 from tests.partner_node import consents as c
@@ -229,6 +230,6 @@ def test_a_large_snapshot_is_not_kept(tmp_path: Path) -> None:
     snapshot = gate.snapshot(c.NOW)
     until = c.NOW + timedelta(hours=1)
     for room, found in ((snapshot.named.n_bytes, snapshot), (snapshot.named.n_bytes - 1, None)):
-        last = LastSnapshot(room)
+        last = LastSnapshot(KeptRoom(room))
         last.keep(state, snapshot, until=until)
         assert last.again(state, c.NOW) is found
