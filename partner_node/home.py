@@ -16,6 +16,7 @@ from partner_node.config.node_config import NodeConfig
 from partner_node.four_eyes import People
 from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
+from partner_node.kept_room import KEPT_PART, KeptRoom
 from partner_node.keystore import Keystore
 from partner_node.open_keys import OpenKeys
 from partner_node.register.requests import RightsRegister
@@ -46,8 +47,6 @@ CARD_FILE: Final = "partner-card.json"
 #: Held in the folder of the keys by whoever changes the key store.
 _CHANGING: Final = "changing.lock"
 _CHANGED_S: Final = 10.0
-#: The part of the memory limit that customers may take who are kept for a run's next question.
-_KEPT_PART: Final = 4
 PASSPHRASE_FILE: Final = "keys/passphrase"  # noqa: S105  # a file's name
 
 
@@ -65,6 +64,7 @@ class NodeHome:
     config: NodeConfig
     section: str = ""
     _opened: list[OpenKeys] = field(default_factory=list, repr=False, compare=False)
+    _rooms: list[KeptRoom] = field(default_factory=list, repr=False, compare=False)
 
     @staticmethod
     def load(directory: Path, *, keys: OpenKeys | None = None) -> NodeHome:
@@ -377,7 +377,14 @@ class NodeHome:
                 temp_folder=self.config.data.temp_folder,
                 temp_bytes=self.config.limits.temp_bytes,
             ),
+            room=self._kept_room(),
         )
+
+    def _kept_room(self) -> KeptRoom:
+        """The room of the folder for what is kept, which all of its agreements share."""
+        if not self._rooms:
+            self._rooms.append(KeptRoom(self.config.data.memory_bytes // KEPT_PART))
+        return self._rooms[0]
 
     def rules(
         self, agreement: Agreement, party: Party, store: NodeStore | None = None
@@ -425,9 +432,7 @@ class NodeHome:
             gate=gate,
             scores=scores,
             # A view of a database may hang on the clock: it is asked before every question.
-            keep=None
-            if KINDS[data.kind].has_tables
-            else KeptCustomers(data.memory_bytes // _KEPT_PART),
+            keep=None if KINDS[data.kind].has_tables else KeptCustomers(self._kept_room()),
         )
 
     def levels_of(self, agreement: Agreement, subject: str) -> dict[str, str | None] | None:

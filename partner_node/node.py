@@ -87,7 +87,8 @@ class Node:
         rules: What this partner checks before each answer.
         data_stamp: Gives a text that is another when the data's files have changed; empty where
             that cannot be told.
-        run_over: Called when a run has ended here: what was kept for its next question may go.
+        run_over: Called when a run has ended here, once that is stored: what was kept for its next
+            question may go.
         egress: What waits for a person's approval before it leaves; nothing when left out.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
@@ -128,6 +129,7 @@ class Node:
         self._software = software
         self._data_stamp = data_stamp
         self._run_over = run_over
+        self._is_over = False
         self._clock = clock
         self._entropy = entropy
         self._seed_of = seed_of
@@ -202,6 +204,10 @@ class Node:
         except FedsegError as refusal:
             self._remember_refusal(request, refusal.code)
             raise
+        finally:
+            if self._is_over:
+                self._is_over = False
+                self._run_over()
 
     @contextmanager
     def _told(self, request: Request) -> Iterator[None]:
@@ -291,6 +297,7 @@ class Node:
         """Refuse when a partner stopped the agreement (E-WITHDRAWN)."""
         stop = self.store.stop_of(self.agreement.hash)
         if stop is not None:
+            self._is_over = True  # whatever run there was: a command may have ended it
             raise stop.refusal(self.agreement)
 
     def _computed(self, request: Request, ask: Ask) -> Cleared | Stopped:
@@ -386,7 +393,7 @@ class Node:
                 self._save(current)
                 return Stopped(refusal=refusal)
         if isinstance(request, Roster | Propose):
-            self._log_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
+            self._note_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         return self._leave(current, request, reply, answered)
 
     def _leave(
@@ -548,11 +555,11 @@ class Node:
         self.store.save_chain(current.chain)
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
         if current.phase is not None and current.phase.over:
-            self._run_over()
+            self._is_over = True
 
-    @staticmethod
-    def _log_superseded(run_ids: list[bytes]) -> None:
+    def _note_superseded(self, run_ids: list[bytes]) -> None:
         for run_id in run_ids:
+            self._is_over = True
             logger.info("run %s ended here: E-RUN-SUPERSEDED", run_id.hex())
 
     def _now(self) -> str:

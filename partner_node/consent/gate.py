@@ -29,6 +29,7 @@ from partner_node.consent.settings import ConsentSource, Holds
 from partner_node.consent.tables import ConsentTable
 from partner_node.consent.verdicts import Reason, Wanted, births_hold_until
 from partner_node.consent.workspace import Workspace
+from partner_node.kept_room import KEPT_PART, KeptRoom
 from partner_node.sources.duckdb.errors import READ_ERRORS
 from partner_node.sources.duckdb.sandbox import Sandbox
 from protocol.agreement.document import CLOCK_SKEW
@@ -41,8 +42,6 @@ _T = TypeVar("_T")
 _BATCH_ROWS: Final = 65_536
 #: How many times tables that change while they are read are read.
 _READINGS: Final = 3
-#: The part of the memory limit that the last snapshot may take until the next pass.
-_KEPT_PART: Final = 8
 #: Reasons that keep a customer out although no consent is needed: the latest event is a refusal, or
 #: may be one.
 _DENIES: Final = ", ".join(
@@ -50,7 +49,7 @@ _DENIES: Final = ", ".join(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Snapshot:
     """Eligible customers by the tables at one moment.
 
@@ -133,6 +132,7 @@ class ConsentGate:
         left_out: Returns the ids of customers who told this node itself that they are not to be
             counted; called anew for every pass.
         limits: Resources of this machine that reading may use.
+        room: For its last answer; a room of its own when left out.
     """
 
     def __init__(
@@ -147,6 +147,7 @@ class ConsentGate:
         youngest_customer: int | None,
         left_out: Callable[[], Collection[str]],
         limits: Sandbox | None = None,
+        room: KeptRoom | None = None,
     ) -> None:
         self._by_consent = basis == CONSENT
         self._purpose = purpose
@@ -159,7 +160,7 @@ class ConsentGate:
         self._tables = tuple(make_table(source, limits) for source in sources)
         self._workspace, self._hasher = Workspace(limits), IdHasher(limits)
         self._hashing = IdHash.drawn()
-        self._last = LastSnapshot(limits.memory_bytes // _KEPT_PART)
+        self._last = LastSnapshot(room or KeptRoom(limits.memory_bytes // KEPT_PART))
 
     @property
     def tables(self) -> tuple[ConsentTable, ...]:
@@ -289,7 +290,7 @@ class ConsentGate:
         if known is not None:
             return known
         found, until = self._taken(now, wished)
-        if state is not None and tuple(table.files() for table in self._tables) == state.files:
+        if TablesState.of(self._tables, wished) == state:
             self._last.keep(state, found, until=until)
         return found
 

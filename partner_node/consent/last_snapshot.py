@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from partner_node.consent.tables import ConsentTable
-from partner_node.sources.data_file import DataFile
+from partner_node.kept_room import KeptRoom
+from partner_node.sources.data_file import digest_of
 
 if TYPE_CHECKING:
     from partner_node.consent.gate import Snapshot
@@ -29,13 +29,11 @@ class TablesState:
     """All that a snapshot follows from, but for the time.
 
     Attributes:
-        files: The files of each table.
-        contents: Hash of what is in them.
+        files: Hash of each table's files and of what is in them.
         wishes: Hash of the customers who are left out by their own wishes.
     """
 
-    files: tuple[tuple[DataFile, ...], ...]
-    contents: bytes
+    files: tuple[bytes | None, ...]
     wishes: bytes
 
     @staticmethod
@@ -48,40 +46,37 @@ class TablesState:
         Raises:
             SourceError: A file cannot be found (E-CONSENT-SOURCE).
         """
-        files = tuple(table.files() for table in tables)
-        if not all(files):
+        found = [table.files() for table in tables]
+        if not all(found):
             return None
-        contents = hashlib.sha256()
-        try:
-            for file in (file for some in files for file in some):
-                with Path(file.path).open("rb") as opened:
-                    contents.update(hashlib.file_digest(opened, "sha256").digest())
-        except OSError:  # which reading the table explains
+        files = tuple(digest_of(of_one) for of_one in found)
+        if None in files:
             return None
         wishes = hashlib.sha256()
         for subject in wished:
             wishes.update(hashlib.sha256(subject.encode("utf-8", "surrogatepass")).digest())
-        return TablesState(files=files, contents=contents.digest(), wishes=wishes.digest())
+        return TablesState(files=files, wishes=wishes.digest())
 
 
 class LastSnapshot:
     """The last snapshot of a gate.
 
     Args:
-        most_bytes: A larger one is not kept.
+        room: One that does not fit in it is not kept.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, room: KeptRoom) -> None:
+        self._room = room
         self._kept: tuple[TablesState, Snapshot, datetime] | None = None
 
     def again(self, state: TablesState | None, now: datetime) -> Snapshot | None:
         """The snapshot, if it would be the same now; else it is forgotten."""
-        if self._kept is not None and state is not None:
-            known, snapshot, until = self._kept
+        kept = self._kept  # which another thread may forget
+        if kept is not None and state is not None:
+            known, snapshot, until = kept
             if state == known and snapshot.taken_at <= now < until:
                 return snapshot
-        self._kept = None
+        self.forget()
         return None
 
     def keep(self, state: TablesState | None, snapshot: Snapshot, *, until: datetime) -> None:
@@ -91,9 +86,10 @@ class LastSnapshot:
             state: What it follows from, looked at before and after; None keeps nothing.
             until: The first moment at which the same tables may be judged differently.
         """
-        if state is not None and snapshot.named.n_bytes <= self._most_bytes:
+        if state is not None and self._room.take(self, snapshot.named.n_bytes):
             self._kept = (state, snapshot, until)
 
     def forget(self) -> None:
         """Forget it."""
         self._kept = None
+        self._room.take(self, 0)

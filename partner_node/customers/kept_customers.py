@@ -9,26 +9,21 @@ the run, or when no question came for a while.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partner_node.sources.data_file import DataFile
+from partner_node.kept_room import KeptRoom
+from partner_node.sources.data_file import DataFile, digest_of
 from protocol.scaling import FloatMatrix
 
-#: Seconds without a question after which nothing is kept.
-FORGOTTEN_AFTER_S: Final = 600.0
-#: A file that changed less than this before it was read may change again within one tick of its
-#: file system's clock; nanoseconds.
+#: A file that changed less than this before it was read may become another and the same again,
+#: between the two hashes of what is in it, within one tick of its file system's clock; nanoseconds.
 _SETTLED_NS: Final = 2 * 10**9
 
 
@@ -64,12 +59,12 @@ class KeptChunk:
 
     hashes: Hashes
     grid: NDArray[np.int32]
-    _answered: tuple[Hashed, NDArray[np.bool_]] | None = None
+    _answered: tuple[weakref.ref[Hashed], NDArray[np.bool_]] | None = None
 
     def eligible(self, permitted: Hashed) -> NDArray[np.int32]:
         """The coordinates of those who are eligible, shape ``(n_eligible, n_coordinates)``."""
-        if self._answered is None or self._answered[0] is not permitted:
-            self._answered = (permitted, permitted.allowed_hashed(self.hashes))
+        if self._answered is None or self._answered[0]() is not permitted:
+            self._answered = (weakref.ref(permitted), permitted.allowed_hashed(self.hashes))
         return self.grid[self._answered[1]]
 
     @property
@@ -83,27 +78,24 @@ class KeptChunk:
 class _Of:
     """What kept customers follow from."""
 
-    files: tuple[tuple[DataFile, int], ...]
+    files: bytes
     hashing: object
-    contents: bytes
 
 
 class KeptCustomers:
     """The customers that were read last.
 
     Args:
-        most_bytes: No more than this is kept; of more customers than fit, nobody is.
+        room: No more than fits in it is kept; of more customers, nobody is.
         now_ns: The time by which files change, nanoseconds since the epoch.
     """
 
-    def __init__(self, most_bytes: int, *, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, room: KeptRoom, *, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._room = room
         self._now_ns = now_ns
         self._kept: tuple[_Of, tuple[KeptChunk, ...]] | None = None
-        self._timer: threading.Timer | None = None
-        self._lock = threading.RLock()
-        #: Called too when no question came for a while.
-        self.also_forget: Callable[[], object] = str
+        #: The files, as they were, of more customers than fit.
+        self._too_large = ""
 
     def found(self, files: tuple[DataFile, ...], hashing: object) -> tuple[KeptChunk, ...] | None:
         """What was read from these files; None, and it is forgotten, where that is not the last.
@@ -112,13 +104,12 @@ class KeptCustomers:
             files: The source's files as they are now.
             hashing: The hash of ids that is needed.
         """
-        with self._lock:
-            kept = self._kept
-            if kept is not None and kept[0] == _of(files, hashing):
-                self._forget_later()
-                return kept[1]
-            self.forget()
-            return None
+        kept = self._kept
+        if kept is not None and kept[0] == _of(files, hashing):
+            return kept[1]
+        self._kept = None
+        self._room.take(self, 0)
+        return None
 
     def reading(self, files: tuple[DataFile, ...], hashing: object) -> Reading:
         """Note a reading that begins now.
@@ -128,79 +119,53 @@ class KeptCustomers:
                 kept, since it does not tell whether its data have changed.
         """
         settled = all(file.changed_ns < self._now_ns() - _SETTLED_NS for file in files)
-        keeps = bool(files) and settled
-        with self._lock:
-            self._forget_later()
-        return Reading(self, _of(files, hashing), self._most_bytes if keeps else None)
+        keeps = bool(files) and settled and repr(files) != self._too_large
+        return Reading(self, files, _of(files, hashing) if keeps else None)
 
     def _keep(self, of: _Of, chunks: tuple[KeptChunk, ...]) -> None:
-        with self._lock:
+        if self._room.take(self, sum(chunk.n_bytes for chunk in chunks)):
             self._kept = (of, chunks)
-            self._forget_later()
+
+    def _note_too_large(self, files: tuple[DataFile, ...]) -> None:
+        self._too_large = repr(files)
 
     def forget(self) -> None:
         """Forget what is kept."""
-        with self._lock:
-            self._kept = None
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _forget_later(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = timer = threading.Timer(FORGOTTEN_AFTER_S, _forget, [weakref.ref(self)])
-        timer.args = (*timer.args, timer)
-        timer.daemon = True
-        timer.start()
-
-    def _forget_by(self, timer: threading.Timer) -> None:
-        """Forget what is kept, unless another timer took this one's place."""
-        with self._lock:
-            if self._timer is timer:
-                self.forget()
-                self.also_forget()
+        self._kept, self._too_large = None, ""
+        self._room.take(self, 0)
 
 
-def _of(files: tuple[DataFile, ...], hashing: object) -> _Of:
-    """What customers of these files follow from; what is in them, too: times may tell nothing."""
-    contents = hashlib.sha256()
-    try:
-        for file in files:
-            with Path(file.path).open("rb") as opened:
-                contents.update(hashlib.file_digest(opened, "sha256").digest())
-    except OSError:  # which reading them explains
-        contents.update(os.urandom(32))
-    return _Of(tuple((file, file.changed_ns) for file in files), hashing, contents.digest())
-
-
-def _forget(kept: weakref.ref[KeptCustomers], timer: threading.Timer) -> None:
-    there = kept()
-    if there is not None:
-        there._forget_by(timer)
+def _of(files: tuple[DataFile, ...], hashing: object) -> _Of | None:
+    """What customers of these files follow from; None where one cannot be read."""
+    digest = digest_of(files)
+    return None if digest is None else _Of(digest, hashing)
 
 
 class Reading:
     """Customers that are being read; kept once all of them are, and none before.
 
     Args:
-        room: How many bytes may be kept; None where nothing is.
+        files: Where they are read.
+        of: What they follow from; None where nobody is kept.
     """
 
-    def __init__(self, keeper: KeptCustomers, of: _Of, room: int | None) -> None:
+    def __init__(self, keeper: KeptCustomers, files: tuple[DataFile, ...], of: _Of | None) -> None:
         self._keeper = keeper
+        self._files = files
         self._of = of
-        self._room = room or 0
-        self._chunks: list[KeptChunk] | None = None if room is None else []
+        self._n_bytes = 0
+        self._chunks: list[KeptChunk] = []
 
     def read(self, hashes: Hashes, grid: FloatMatrix) -> KeptChunk:
         """The next chunk: ids' hashes, and coordinates of shape ``(n_rows, n_coordinates)``."""
         chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32))
-        self._room -= chunk.n_bytes
-        if self._room < 0:
-            self._chunks = None
-        elif self._chunks is not None:
-            self._chunks.append(chunk)
+        if self._of is None:
+            return chunk
+        self._n_bytes += chunk.n_bytes
+        self._chunks.append(chunk)
+        if not self._keeper._room.fits(self._keeper, self._n_bytes):
+            self._keeper._note_too_large(self._files)
+            self._of, self._chunks = None, []
         return chunk
 
     def complete(self, files: tuple[DataFile, ...]) -> None:
@@ -209,5 +174,5 @@ class Reading:
         Args:
             files: The source's files as they are now.
         """
-        if self._chunks is not None and _of(files, self._of.hashing) == self._of:
+        if self._of is not None and _of(files, self._of.hashing) == self._of:
             self._keeper._keep(self._of, tuple(self._chunks))

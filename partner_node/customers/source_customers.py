@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partner_node.columns.agreed import check_listed
+from partner_node.customers.idle import Idle
 from partner_node.customers.kept_customers import Hashed, KeptChunk, KeptCustomers
 from partner_node.sources.data_file import DataFile
 from partner_node.sources.source import Chunk, Column, Source
@@ -165,9 +166,8 @@ class SourceCustomers:
         self._gate = gate
         self._scores = scores
         self._keep = keep
-        if keep is not None and gate is not None:
-            keep.also_forget = gate.forget
         self._clock = clock
+        self._idle = Idle(self.forget)
 
     def vectors(self) -> Iterator[FloatMatrix]:
         """Customers' vectors, chunk by chunk; of those who are eligible now."""
@@ -175,7 +175,7 @@ class SourceCustomers:
             for _, vectors in self.identified():
                 yield vectors
             return
-        permitted = self._gate.snapshot(self._clock())
+        permitted = self._eligible(self._gate)
         files = self._source.files()
         kept = self._keep.found(files, permitted.hashing)
         for chunk in self._read(permitted, files, self._keep) if kept is None else kept:
@@ -191,9 +191,17 @@ class SourceCustomers:
             hashes = permitted.hashed(chunk.ids[counted])
             yield reading.read(hashes, self._scale.to_grid(values))
         reading.complete(self._source.files())
+        self._idle.put_off()
+
+    def _eligible(self, gate: Gate) -> EligibleNow:
+        """Who is eligible now, which the gate remembers for a while."""
+        permitted = gate.snapshot(self._clock())
+        self._idle.put_off()
+        return permitted
 
     def forget(self) -> None:
-        """Forget who was kept for the next question."""
+        """Forget who was kept for the next question; done when no question comes for a while."""
+        self._idle.stop()
         if self._keep is not None:
             self._keep.forget()
         if self._gate is not None:
@@ -285,7 +293,7 @@ class SourceCustomers:
 
     def _permitted(self, permitted: Permitted | None) -> Iterator[Chunk]:
         if self._gate is not None:
-            permitted = self._gate.snapshot(self._clock())
+            permitted = self._eligible(self._gate)
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
             if permitted is None:
                 yield chunk

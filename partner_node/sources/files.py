@@ -95,6 +95,18 @@ def find_files(
     return tuple(_look_at(str(Path(name).absolute()), section) for name in names)
 
 
+def find_log(path: str) -> tuple[DataFile, ...]:
+    """A database's write-ahead log; none where it is not there, empty, or goes meanwhile."""
+    try:
+        return find_files(path) if Path(path).stat().st_size else ()
+    except FileNotFoundError:
+        return ()
+    except SourceError as error:
+        if error.code in ("E-SOURCE-MISSING", "E-SOURCE-EMPTY"):  # since that look at its size
+            return ()
+        raise
+
+
 def _files_in(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
     """Files of a folder at any depth; links to folders are not followed."""
 

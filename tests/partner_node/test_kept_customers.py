@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from partner_node.customers import kept_customers as module
 from partner_node.customers.kept_customers import KeptCustomers
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.home import NodeHome
+from partner_node.kept_room import KeptRoom
 from partner_node.sources import kinds
 from partner_node.sources.data_file import DataFile
 from partner_node.sources.duckdb.source import DuckDBSource
@@ -75,7 +76,7 @@ def customers_of(
     return SourceCustomers(
         table, [Feature.read(Fields(visits, "visits"))], columns={}, chunk_rows=2,
         gate=crm if isinstance(crm, ConsentGate) else c.gate_of(c.consents(crm)),
-        keep=keep or KeptCustomers(ROOM), clock=lambda: c.NOW,
+        keep=keep or KeptCustomers(KeptRoom(ROOM)), clock=lambda: c.NOW,
     )  # fmt: skip
 
 
@@ -114,6 +115,18 @@ def test_who_is_eligible_is_asked_of_the_gate_before_every_question(crm: Path) -
         assert found == read(customers_of(Table("abcdef"), crm))
 
 
+def test_who_is_eligible_is_not_held_by_the_customers_who_are_kept(crm: Path) -> None:
+    gate = c.gate_of(c.consents(crm))
+    customers = customers_of(Table(), gate)
+    asked(customers)
+    answer = weakref.ref(gate.snapshot(c.NOW))
+    assert answer() is not None
+    gate.forget()
+    assert answer() is None
+    asked(customers)
+    customers.forget()
+
+
 def test_customers_whom_the_agreement_leaves_out_for_a_missing_value_are_not_kept(
     crm: Path,
 ) -> None:
@@ -128,7 +141,7 @@ def test_customers_whom_the_agreement_leaves_out_for_a_missing_value_are_not_kep
               "missing": {"rule": "leave-out"}}  # fmt: skip
     customers = SourceCustomers(
         Gaps(), [Feature.read(Fields(visits, "visits"))], columns={}, chunk_rows=2,
-        gate=c.gate_of(c.consents(crm)), keep=KeptCustomers(ROOM), clock=lambda: c.NOW,
+        gate=c.gate_of(c.consents(crm)), keep=KeptCustomers(KeptRoom(ROOM)), clock=lambda: c.NOW,
     )  # fmt: skip
     assert asked(customers) == asked(customers) == read(customers)
     assert len(asked(customers)) == 4 * 3 * 8
@@ -177,16 +190,15 @@ def test_a_database_is_asked_every_time_since_its_views_may_hang_on_the_clock(
 
 
 def test_a_timer_whose_place_another_took_forgets_nothing(crm: Path) -> None:
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(table := Table(), crm, keep)
+    customers = customers_of(table := Table(), crm)
     asked(customers)
-    late = keep._timer
+    late = customers._idle._timer
     asked(customers)
     assert late is not None
     late.function(*late.args)
     asked(customers)
     assert table.passes == 1
-    keep.forget()
+    customers.forget()
 
 
 @pytest.mark.parametrize("ids", ["abc", ""])
@@ -200,7 +212,7 @@ def test_a_server_is_read_for_every_question(crm: Path, ids: str) -> None:
 
 
 def test_a_file_that_changed_a_moment_ago_may_change_again_unnoticed(crm: Path) -> None:
-    keep = KeptCustomers(ROOM, now_ns=lambda: LONG_AGO + 2 * 10**9)
+    keep = KeptCustomers(KeptRoom(ROOM), now_ns=lambda: LONG_AGO + 2 * 10**9)
     customers = customers_of(table := Table(), crm, keep)
     asked(customers)
     asked(customers)
@@ -236,50 +248,105 @@ def test_a_reading_that_breaks_off_keeps_nobody(crm: Path) -> None:
 def test_more_customers_than_there_is_room_for_are_read_every_time(crm: Path) -> None:
     one = 4 + 16 + 1
     for room, passes in ((5 * one, 1), (5 * one - 1, 2), (one, 2), (0, 2)):
-        customers = customers_of(table := Table(), crm, KeptCustomers(room))
+        customers = customers_of(table := Table(), crm, KeptCustomers(KeptRoom(room)))
         assert asked(customers) == asked(customers)
         assert table.passes == passes, room
 
 
+def test_the_agreements_of_a_folder_share_the_room_for_what_is_kept(crm: Path) -> None:
+    room = KeptRoom(7 * (4 + 16 + 1))
+    first, second = (customers_of(Table(), crm, KeptCustomers(room)) for _ in range(2))
+    for customers, kept in ((first, True), (second, False), (second, False)):
+        assert len(asked(customers)) == 5 * 3 * 8
+        assert customers._keep is not None
+        assert (customers._keep._kept is not None) is kept
+    first.forget()
+    second.forget()
+    asked(second)
+    assert second._keep is not None
+    assert second._keep._kept is not None, "what was forgotten is free again"
+    del second, customers
+    asked(first)
+    assert first._keep is not None
+    assert first._keep._kept is not None, "and what is gone"
+    first.forget()
+
+
+def test_a_folder_has_one_room_for_customers_and_gates(installed: Path) -> None:
+    home = NodeHome.load(installed)
+    agreement = home.signed_agreement().agreement
+    one, other = (place.customers(agreement, None) for place in (home, home._at("")))
+    assert one._keep is not None
+    assert other._keep is not None
+    assert one._keep._room is other._keep._room
+    gate = home.gate(agreement, home.party(agreement))
+    assert gate._last._room is one._keep._room
+
+
+def test_files_are_hashed_only_where_what_is_read_from_them_may_be_kept(
+    crm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[object] = []
+    monkeypatch.setattr(module, "digest_of", lambda files: hashed.append(files) or b"same")
+    room = 4 * (4 + 16 + 1)
+    customers = customers_of(table := Table(), crm, KeptCustomers(KeptRoom(room)))
+    asked(customers)
+    assert len(hashed) == 1, "and not again when the fifth did not fit"
+    asked(customers)
+    assert len(hashed) == 1, "they are the same still"
+    table.state, table.ids = (replace(FILE, changed_ns=LONG_AGO + 1),), "abcd"
+    asked(customers)
+    asked(customers)
+    assert (len(hashed), table.passes) == (4, 3), "before and after reading, and when asked again"
+    table.state = (replace(FILE, changed_ns=time.time_ns() + 10**12),)
+    customers.forget()
+    asked(customers)
+    assert len(hashed) == 4, "it changed just now"
+    customers.forget()
+
+
 def test_hashes_of_another_gate_are_not_compared(crm: Path) -> None:
-    keep, table = KeptCustomers(ROOM), Table()
+    keep, table = KeptCustomers(KeptRoom(ROOM)), Table()
     for _ in range(2):
         assert len(asked(customers_of(table, crm, keep))) == 5 * 3 * 8
     assert table.passes == 2
 
 
+@pytest.mark.parametrize("is_database", [False, True])
 def test_what_is_kept_is_forgotten_when_no_question_comes_for_a_while(
-    crm: Path, monkeypatch: pytest.MonkeyPatch
+    crm: Path, is_database: bool
 ) -> None:
-    monkeypatch.setattr(module, "FORGOTTEN_AFTER_S", 0.05)
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(table := Table(), crm, keep)
+    gate = c.gate_of(c.consents(crm))
+    customers = customers_of(table := Table(), gate)
+    keep = customers._keep
+    if is_database:
+        customers._keep = None
     asked(customers)
-    deadline = time.monotonic() + 30
-    while keep._kept is not None and time.monotonic() < deadline:
-        threading.Event().wait(0.01)
+    assert gate._last._kept is not None
+    timer = customers._idle._timer
+    assert timer is not None
+    assert (timer.interval, timer.is_alive()) == (600, True)
+    timer.function(*timer.args)
+    assert keep is not None
     assert keep._kept is None
-    gate = customers._gate
-    while gate._last._kept is not None and time.monotonic() < deadline:  # type: ignore[union-attr]
-        threading.Event().wait(0.01)
-    assert gate._last._kept is None, "nor what the gate answered"  # type: ignore[union-attr]
+    assert gate._last._kept is None, "nor what the gate answered"
     asked(customers)
     assert table.passes == 2
-    keep.forget()
+    customers.forget()
 
 
 def test_a_question_in_time_puts_forgetting_off(crm: Path) -> None:
-    keep = KeptCustomers(ROOM)
-    customers = customers_of(Table(), crm, keep)
+    customers = customers_of(Table(), crm)
     asked(customers)
-    first = keep._timer
+    first = customers._idle._timer
     asked(customers)
     assert first is not None
     assert first.finished.is_set(), "it was called off"
-    assert keep._timer is not None
-    assert keep._timer.daemon, "no process waits for it"
-    keep.forget()
-    assert keep._timer is None
+    last = customers._idle._timer
+    assert last is not None
+    assert last.daemon, "no process waits for it"
+    del customers
+    assert last.finished.is_set(), "nothing is left to forget"
 
 
 def test_at_the_end_of_a_run_nothing_is_kept(crm: Path) -> None:
@@ -294,7 +361,12 @@ def test_a_node_says_when_a_run_is_over_with_a_release_or_without() -> None:
     federation = small_federation(1.0, 9.0, n_clusters=2)
     seen: list[str] = []
     node = federation.nodes[0]
-    node._run_over = lambda: seen.append(node.store.runs()[0].phase)
+
+    def over() -> None:
+        assert not node.store._connection.in_transaction, "it is stored"
+        seen.append(node.store.runs()[0].phase)
+
+    node._run_over = over
     federation.run()
     assert seen == ["done"]
 

@@ -15,6 +15,7 @@ from partner_node.consent import tables as tables_module
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.last_snapshot import LastSnapshot, TablesState
 from partner_node.consent.verdicts import judge_births, judge_consents
+from partner_node.kept_room import KeptRoom
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import FedsegError
 from tests.partner_node import consents as c
@@ -192,15 +193,34 @@ def test_what_was_judged_while_a_file_changed_does_not_stand_for_the_file_of_bef
     def judge_and_change(*arguments: Any) -> None:
         if changes:
             overwritten(table, *changes.pop())
-            c.changed(table, ago=timedelta(minutes=7))
         judge_consents(*arguments)
 
     monkeypatch.setattr(tables_module, "judge_consents", judge_and_change)
     gate = c.gate_of(c.consents(table))
+    files = gate.tables[0].files()  # what a memory map writes changes no time
+    monkeypatch.setattr(type(gate.tables[0]), "files", lambda _: files)
     before = table.stat()
     assert permitted(gate, "a", "b") == ["a", "b"]
     overwritten(table, "ConsentGiven    ", "ConsentWithdrawn")
     os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert permitted(gate, "a", "b") == ["a"]
+
+
+def test_a_file_that_was_another_only_while_it_was_judged_is_judged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = c.write_csv(tmp_path / "crm.csv", [c.given("a"), c.withdrawn("b")])
+    changes = ("ConsentWithdrawn", "ConsentGiven    ")
+
+    def change_and_judge(*arguments: Any) -> None:
+        overwritten(table, *changes)
+        judge_consents(*arguments)
+        overwritten(table, *changes[::-1])
+
+    gate = c.gate_of(c.consents(table))
+    with monkeypatch.context() as once:
+        once.setattr(tables_module, "judge_consents", change_and_judge)
+        assert permitted(gate, "a", "b") == ["a", "b"]
     assert permitted(gate, "a", "b") == ["a"]
 
 
@@ -210,6 +230,6 @@ def test_a_large_snapshot_is_not_kept(tmp_path: Path) -> None:
     snapshot = gate.snapshot(c.NOW)
     until = c.NOW + timedelta(hours=1)
     for room, found in ((snapshot.named.n_bytes, snapshot), (snapshot.named.n_bytes - 1, None)):
-        last = LastSnapshot(room)
+        last = LastSnapshot(KeptRoom(room))
         last.keep(state, snapshot, until=until)
         assert last.again(state, c.NOW) is found

@@ -22,6 +22,7 @@ from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, RunFailedError, StoreError
 from protocol.messages import (
     Announce,
@@ -596,6 +597,31 @@ def test_the_set_of_a_later_run_ends_every_earlier_one_and_forgets_its_keys(lab:
     ]  # fmt: skip
     assert _secrets_kept(lab) == [False, False, False]
     assert refusal(lab.node, lab.open_message()).code == "E-RUN-ABORTED"
+
+
+def test_what_is_kept_goes_with_a_run_that_another_supersedes(lab: Lab) -> None:
+    lab.node.handle(lab.open_message())  # never gets a roster
+    seen: list[list[str]] = []
+    lab.node._run_over = lambda: seen.append([run.phase for run in lab.store.runs()])
+    lab.run()
+    assert len(seen) == 2
+    assert seen[0][1] == "aborted", "stored before"
+    assert seen[0][0] not in ("done", "aborted")
+    assert seen[1] == ["done", "aborted"]
+
+
+def test_what_is_kept_goes_when_the_agreement_is_stopped(lab: Lab) -> None:
+    asked = _announcement(lab)
+    seen: list[str] = []
+    lab.node._run_over = lambda: seen.append("forgotten")
+    stop = SignedStop.sign(
+        lab.federation.agreement, lab.federation.partner_keys[1], at="2026-01-15T00:00:00Z"
+    )
+    with lab.store.transaction():  # as a command does in another process
+        lab.store.note_stop(stop, now=stamp(lab.now))
+    assert seen == []
+    assert refusal(lab.node, asked).code == "E-WITHDRAWN"
+    assert seen == ["forgotten"]
 
 
 def test_a_run_opened_later_lives_on_when_an_earlier_one_gets_its_roster(lab: Lab) -> None:

@@ -37,6 +37,7 @@ from partner_node.sources.duckdb.scans import FOLDERS, Kind, csv_scan
 from partner_node.sources.feature_query import OVER_FILES, check_feature_query
 from partner_node.sources.files import (
     find_files,
+    find_log,
     read_common_header,
     refuse_missing_header,
 )
@@ -194,10 +195,7 @@ class DuckDBSource:
                 code="E-SOURCE-FILE",
                 remedy="name one file as [data] path",
             )
-        log = Path(found[0].path + ".wal")
-        if log.exists() and log.stat().st_size:
-            return found + find_files(str(log))
-        return found
+        return found + find_log(found[0].path + ".wal")
 
     def _stream(
         self, files: tuple[DataFile, ...], wanted: tuple[Column, ...], max_rows: int

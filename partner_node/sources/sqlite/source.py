@@ -23,7 +23,7 @@ from partner_node.sources.chunking import chunk_of_rows, nothing, started
 from partner_node.sources.data_file import DataFile
 from partner_node.sources.dialect import quoted, table_relation
 from partner_node.sources.feature_query import check_feature_query
-from partner_node.sources.files import find_files
+from partner_node.sources.files import find_files, find_log
 from partner_node.sources.line_rules import LineRules
 from partner_node.sources.row_rules import RowRules, no_table, refuse_duplicate_names
 from partner_node.sources.source import Chunk, Column, Description
@@ -230,10 +230,7 @@ class SQLiteSource:
                 code="E-SOURCE-FILE",
                 remedy="name one file as [data] path",
             )
-        log = Path(found[0].path + "-wal")
-        if log.exists() and log.stat().st_size:
-            return found + find_files(str(log))
-        return found
+        return found + find_log(found[0].path + "-wal")
 
     @contextmanager
     def _open(self) -> Iterator[_Opened]:
@@ -435,7 +432,7 @@ def _authorize(
 def _refuse_unfinished(path: str) -> None:
     """Refuse a database that was left with an unmerged log: it needs recovery before reading."""
     log, shared = Path(path + "-wal"), Path(path + "-shm")
-    if log.exists() and log.stat().st_size and not shared.exists():
+    if find_log(str(log)) and not shared.exists():
         raise SourceError(
             f"{path} was copied or left with changes in {log.name} that are not in it yet",
             code="E-SOURCE-FILE",
