@@ -11,6 +11,7 @@ from protocol.agreement.document import Agreement
 from protocol.clustering.plan import most_cost
 from protocol.errors import RuleError, StoreError
 from protocol.messages import round_number
+from protocol.percents import whole_percent_words
 from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from protocol.privacy.ledger import CARRIED, Charge, runs_left, spent_of, total_cost
 from protocol.privacy.terms import PrivacyTerms
@@ -193,8 +194,8 @@ def _follow_up_words(agreement: Agreement, spent: int) -> list[str]:
         return []
     part = most_cost(agreement, follows=True) / most_cost(agreement, follows=False)
     return [
-        f"A run that follows the last release costs {part:.0%} of one that starts anew: "
-        f"{counted(left, 'run')} left if all of them do."
+        f"A run that follows the last release costs {whole_percent_words(part)} of one that starts "
+        f"anew: {counted(left, 'run')} left if all of them do."
     ]
 
 

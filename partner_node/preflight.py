@@ -49,6 +49,7 @@ from protocol.errors import (
     RuleError,
     TransportError,
 )
+from protocol.percents import percent_words
 from protocol.privacy.ledger import runs_left
 from protocol.privacy.words import fuel
 from protocol.release.document import SignedRelease
@@ -343,7 +344,7 @@ def _check_data(home: NodeHome, agreement: Agreement) -> str:
     reports = home.customers(agreement, None).report()
     customers = reports[0].customers
     clipped = ", ".join(
-        f"{r.feature} {r.clipped_share:.1%}" for r in reports if r.clipped_share > 0
+        f"{r.feature} {percent_words(r.clipped_share)}" for r in reports if r.clipped_share > 0
     )
     whole = " with all values that the agreement needs" if leaves_out(agreement) else ""
     return (

@@ -18,6 +18,7 @@ from protocol.agreement.governance import (
     LegalBasis,
 )
 from protocol.clustering.plan import most_cost
+from protocol.percents import whole_percent_words
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted, meaning, statement
 from protocol.release.document import EXACT_WORDS
@@ -262,8 +263,8 @@ def _start_words(agreement: Agreement) -> str:
         return words
     part = most_cost(agreement, follows=True) / most_cost(agreement, follows=False)
     return (
-        f"{words} Such a run costs {part:.0%} of the budget for one; when customers changed beyond "
-        "the noise the next run starts anew and costs the whole."
+        f"{words} Such a run costs {whole_percent_words(part)} of the budget for one; when "
+        "customers changed beyond the noise the next run starts anew and costs the whole."
     )
 
 

@@ -21,6 +21,7 @@ from protocol.agreement.document import Agreement
 from protocol.clustering.portable import FloatVector
 from protocol.clustering.result import Clustering, least_size
 from protocol.errors import EncodingRangeError, RuleError, RunFailedError, SourceError
+from protocol.percents import percent_words
 from protocol.queries import customer_vectors
 from protocol.release.document import (
     EXACT_WORDS,
@@ -93,8 +94,8 @@ class ClusterTask:
                 "empty, or are alike"
             )
         found.extend(
-            f"{share:.1%} of the values of {name!r} lie beyond its bounds and count as the bounds: "
-            "widen the bounds, or take the result with care"
+            f"{percent_words(share)} of the values of {name!r} lie beyond its bounds and "
+            "count as the bounds: widen the bounds, or take the result with care"
             for name, share in zip(self._columns, self._clipped.tolist(), strict=True)
             if share > MOST_CLIPPED
         )

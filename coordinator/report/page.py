@@ -27,8 +27,9 @@ from machine.drawing.numbers import (
     with_unit,
 )
 from machine.drawing.widest_pair import map_of
+from protocol.percents import percent_words
 from protocol.release.names import standing
-from protocol.release.shares import percent_words, size_words
+from protocol.release.shares import size_words
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 #: With more rounds than this their table is collapsed.

@@ -27,6 +27,7 @@ from machine.text import how_many, minute, number_words, short
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import last_questions
 from protocol.errors import FedsegError, RuleError
+from protocol.percents import whole_percent_words
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted
 from protocol.release.last import begins_at
@@ -133,7 +134,7 @@ def budget_words(costs: Budget | None, *, follows: bool) -> list[str]:
     if costs.rho_follows is not None and costs.left_follows is not None:
         part = costs.rho_follows / costs.rho_anew
         found.append(
-            f"One that follows the last release costs {part:.0%} of that: "
+            f"One that follows the last release costs {whole_percent_words(part)} of that: "
             f"{_left_words(costs.left_follows)} left if all do."
             + (" The next one does." if follows else "")
         )

@@ -27,6 +27,7 @@ from partner_node.segments.tables import segment_tables
 from partner_node.segments.trend import Stage, Trend, trends
 from partner_node.shown.segments import cards_shown, own_reach, segments_shown
 from protocol.errors import UsageError
+from protocol.percents import whole_percent_words
 from protocol.release.lineage import KEPT, MERGED, SPLIT
 from protocol.release.shares import share_words, size_words
 
@@ -290,7 +291,7 @@ def _own_words(stage: Stage) -> str:
     if stage.own_share is None:
         return own
     least, most = stage.own_share
-    return f"{own} ({least:.0%} – {most:.0%})"
+    return f"{own} ({whole_percent_words(least)} – {whole_percent_words(most)})"
 
 
 def _trend_parts(

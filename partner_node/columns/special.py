@@ -19,6 +19,7 @@ import numpy as np
 
 from partner_node.columns.special_words import CHILD, IDENTIFIER, KEYS, NEUTRAL, SPECIAL
 from partner_node.columns.value_shapes import as_number, shape_of_numbers, shape_of_texts
+from protocol.percents import whole_percent_words
 
 Kind = Literal["identifier", "special category", "child"]
 
@@ -137,7 +138,10 @@ def of_values(sample: Sequence[object]) -> Finding | None:
             numbers.append(float(value))
     if texts and (found := shape_of_texts(texts)) is not None:
         shape, share = found
-        return _shaped(shape, f"{share:.0%} of {len(texts):,} values looked at have this shape")
+        return _shaped(
+            shape,
+            f"{whole_percent_words(share)} of {len(texts):,} values looked at have this shape",
+        )
     if len(numbers) >= len(texts):
         shape = shape_of_numbers(np.array(numbers, dtype=np.float64)) or ""
         if shape:

@@ -22,6 +22,7 @@ from protocol.agreement.features import Feature
 from protocol.agreement.parties import Party
 from protocol.errors import AgreementError, EncodingRangeError, FedsegError, RuleError, SourceError
 from protocol.feature_values import NO_LEVEL
+from protocol.percents import percent_words
 
 #: Shares and days from which a report has a note.
 _MUCH_CLIPPED: Final = 0.05
@@ -231,8 +232,8 @@ def _notes(quality: FeatureQuality) -> list[str]:
     rule = quality.feature.missing
     if summary.missing and rule is not None:
         notes.append(
-            f"{name}: {summary.missing:,} customers ({summary.missing_share:.1%}) have no value; "
-            "as agreed, " + rule.each_words
+            f"{name}: {summary.missing:,} customers ({percent_words(summary.missing_share)}) have "
+            "no value; as agreed, " + rule.each_words
         )
     if not summary.customers:
         return notes
@@ -243,14 +244,14 @@ def _notes(quality: FeatureQuality) -> list[str]:
         )
     if summary.clipped_share > _MUCH_CLIPPED:
         notes.append(
-            f"{name}: {summary.clipped_share:.1%} of the values lie beyond the agreed bounds and "
-            "will be clipped to them; check the unit, or agree on wider bounds"
+            f"{name}: {percent_words(summary.clipped_share)} of the values lie beyond the agreed "
+            "bounds and will be clipped to them; check the unit, or agree on wider bounds"
         )
     if summary.lowest == summary.highest:
         notes.append(f"{name}: every customer has the same value, so it tells nobody apart")
     elif summary.share(summary.commonest_count) >= _NEARLY_ALL:
         share = summary.share(summary.commonest_count)
-        notes.append(f"{name}: {share:.1%} of the customers have one and the same value")
+        notes.append(f"{name}: {percent_words(share)} of the customers have one and the same value")
     return notes
 
 

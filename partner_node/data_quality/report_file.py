@@ -13,6 +13,7 @@ from partner_node.data_quality.report import DataReport, FeatureQuality
 from partner_node.data_quality.statistics import Summary
 from partner_node.data_quality.words import feature_title, histogram_rows, number_words
 from protocol.errors import UsageError
+from protocol.percents import percent_words
 
 SUFFIXES: Final = (".html", ".json")
 _STYLE: Final = """
@@ -88,13 +89,14 @@ def _section(quality: FeatureQuality) -> str:
         return f'{heading}<p class="problem">{_text(code)}</p>'
     rows = histogram_rows(feature, summary)
     most = max(*(count for _, count, _ in rows), 1)
-    missing = f" Without a value: {summary.missing_share:.1%}." if summary.missing else ""
+    share = percent_words(summary.missing_share)
+    missing = f" Without a value: {share}." if summary.missing else ""
     return (
         f"{heading}<p>Column {_text(quality.column)}. {_numbers(summary)}{missing}</p><table>"
         + "".join(
             f'<tr class="{"beyond" if words else ""}"><td>{_text(name)}<td class="wide">'
             f'<div class="bar" style="width: {count / most:.1%}"></div>'
-            f"<td>{summary.share(count):.1%}"
+            f"<td>{percent_words(summary.share(count))}"
             for name, count, words in rows
         )
         + "</table>"
@@ -109,7 +111,7 @@ def _numbers(summary: Summary) -> str:
         f"Lowest {number_words(summary.lowest)}, 5 % {p5}, 25 % {p25}, median {median}, 75 % "
         f"{p75}, 95 % {p95}, highest {number_words(summary.highest)}, mean "
         f"{number_words(summary.mean)}. Beyond the agreed bounds, and clipped to them: "
-        f"{summary.clipped_share:.1%}."
+        f"{percent_words(summary.clipped_share)}."
     )
 
 

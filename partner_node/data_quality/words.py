@@ -12,6 +12,7 @@ from partner_node.data_quality.statistics import Summary
 from partner_node.segments.tables import segment_tables
 from protocol.agreement.features import Feature
 from protocol.feature_values import NO_LEVEL
+from protocol.percents import percent_words
 from protocol.scaling import FloatMatrix
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -54,7 +55,8 @@ def preview_words(quality: FeatureQuality) -> list[object]:
     most = max(*(count for _, count, _ in rows), 1)
     width = max(len(name) for name, _, _ in rows)
     lines = [
-        f"  {shown(name):>{width}} │{bar(count / most):<{BAR_WIDTH}} {summary.share(count):>6.1%}"
+        f"  {shown(name):>{width}} │{bar(count / most):<{BAR_WIDTH}}"
+        f" {percent_words(summary.share(count)):>7}"
         + (f"  {shown(words)}" if words and count else "")
         for name, count, words in rows
     ]
@@ -140,8 +142,8 @@ def _cells(summary: Summary | None) -> list[str]:
     if summary is None:
         return ["refused", *[""] * 7]
     if summary.labels:
-        return [*[""] * 7, f"{summary.missing_share:.1%}"]
+        return [*[""] * 7, percent_words(summary.missing_share)]
     p5, _, median, _, p95 = (float(f"{value:.2g}") for value in summary.quantiles)
     numbers = (summary.lowest, p5, median, p95, summary.highest, summary.mean)
     shares = (summary.clipped_share, summary.missing_share)
-    return [*map(number_words, numbers), *(f"{share:.1%}" for share in shares)]
+    return [*map(number_words, numbers), *(percent_words(share) for share in shares)]

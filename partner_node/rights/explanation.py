@@ -11,6 +11,7 @@ from machine.text import number_words
 from partner_node.segments.known_releases import KnownRelease
 from protocol.agreement.document import Agreement
 from protocol.agreement.features import SHARE
+from protocol.percents import whole_percent_words
 from protocol.release.document import centre_intervals, release_centres
 from protocol.scaling import FeatureScale, FloatMatrix
 
@@ -65,11 +66,12 @@ class Deciding:
     @property
     def _level_words(self) -> str:
         """A coordinate that stands for a level, in words."""
-        text = f"{self.name}: {'yes' if self.value else 'no'}, as {self.centre:.0%} of the segment"
+        answer = "yes" if self.value else "no"
+        text = f"{self.name}: {answer}, as {whole_percent_words(self.centre)} of the segment"
         if self.low != self.high:
-            text += f" ({self.low:.0%} to {self.high:.0%})"
+            text += f" ({whole_percent_words(self.low)} to {whole_percent_words(self.high)})"
         if self.runner_up is not None:
-            text += f" and {self.runner_up:.0%} of the runner-up"
+            text += f" and {whole_percent_words(self.runner_up)} of the runner-up"
         if self.turns_at is not None:
             text += f"; would be {self.turns_to} if {'yes' if self.turns_at else 'no'}"
         return text

@@ -10,6 +10,7 @@ from partner_node.segments.count_ranges import CountRange
 from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.own_shares import OwnReach
 from partner_node.segments.tables import value_words
+from protocol.percents import whole_percent_words
 from protocol.release.shares import Margined, share_words, shares_of
 from protocol.release.view import FeatureView, SegmentView
 
@@ -80,7 +81,8 @@ class SegmentCard:
             )
         own = ""
         if self.own_share is not None:
-            own = f", between {self.own_share[0]:.0%} and {self.own_share[1]:.0%} of them"
+            least, most = map(whole_percent_words, self.own_share)
+            own = f", between {least} and {most} of them"
         named_by = ", ".join(name.replace("_", " ") for name in segment.named_by)
         lines = [
             f"Its name follows from: {named_by}." if named_by else "",

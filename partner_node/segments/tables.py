@@ -8,6 +8,7 @@ from typing import Final
 from machine.tables import Table
 from machine.text import number_words
 from protocol.agreement.features import SHARE
+from protocol.percents import whole_percent_words
 
 #: Width of a column beyond its text: padding and a rule.
 _RULES: Final = 3
@@ -68,4 +69,4 @@ def value_words(value: float, unit: str) -> str:
     >>> value_words(0.357, "share of customers"), value_words(0.357, "orders")
     ('36%', '0.357')
     """
-    return f"{value:.0%}" if unit == SHARE else number_words(value)
+    return whole_percent_words(value) if unit == SHARE else number_words(value)

@@ -55,6 +55,7 @@ from protocol.noised_queries import (
     VotesQuery,
     check_range,
 )
+from protocol.percents import whole_percent_words
 from protocol.queries import IntMatrix
 from protocol.ring import UNIT, IntVector
 from protocol.state import state_from_json, state_to_json
@@ -156,8 +157,9 @@ class Finishing:
         cost = terms.cost_of(self.query)
         if cost > -(-whole // 2):
             raise LocalProtocolError(
-                f"plan {self.plan.NAME} asks {self.query.words} for {cost / whole:.0%} of what "
-                "the run may cost; a spare round reserves half of it, so no question may cost more"
+                f"plan {self.plan.NAME} asks {self.query.words} for "
+                f"{whole_percent_words(cost / whole)} of what the "
+                "run may cost; a spare round reserves half of it, so no question may cost more"
             )
         return self
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import hypot
 
+from protocol.percents import percent_words
+
 #: A number and half of its 95 % interval under the noise.
 Margined = tuple[float, float]
 
@@ -37,15 +39,6 @@ def size_words(size: Margined) -> str:
     """
     number, margin = size
     return f"{number:,.0f}" + (f" ± {-(-margin // 1):,.0f}" if margin else "")
-
-
-def percent_words(number: float, *, digits: int = 1) -> str:
-    """A part of a whole, for people.
-
-    >>> percent_words(0.253), percent_words(0.50012, digits=2)
-    ('25.3 %', '50.01 %')
-    """
-    return f"{100 * number:.{digits}f} %"
 
 
 def share_words(share: Margined) -> str:

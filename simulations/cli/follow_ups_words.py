@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from protocol.percents import percent_words
+
 if TYPE_CHECKING:
     from simulations.follow_ups import LaterRun
     from simulations.results import ClusterResult
@@ -34,8 +36,8 @@ def follow_ups_shown(results: Sequence[ClusterResult]) -> list[object]:
             ]
             table.add_row(
                 *([str(result.seed)] if len(results) > 1 else []),
-                *(str(number), str(one.segments), f"{one.kept:.1%}"),
-                *(f"{one.kept_since_first:.1%}", str(one.rounds)),
+                *(str(number), str(one.segments), percent_words(one.kept)),
+                *(percent_words(one.kept_since_first), str(one.rounds)),
                 *(epsilons if noised else []),
                 *([_said(one)] if told else []),
             )

@@ -44,6 +44,8 @@ pytestmark = pytest.mark.slow
 MOST_COMMANDS = 6
 #: Where the story is written: ``docs/consortium.md`` has what was written there last.
 PAGE_VARIABLE = "FEDSEG_TEST_STORY"
+_NAMED = os.environ.get(PAGE_VARIABLE)
+WRITTEN = Path(_NAMED).absolute() if _NAMED else None
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "consortium.md"
 
 
@@ -57,8 +59,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
 
 @pytest.fixture(scope="module")
 def photographer() -> Iterator[Camera | None]:
-    file = os.environ.get(PAGE_VARIABLE)
-    with camera(Path(file).absolute().with_suffix("") if file else None) as made:
+    with camera(WRITTEN.with_suffix("") if WRITTEN else None) as made:
         yield made
 
 
@@ -91,8 +92,8 @@ and its beginning alone.
     each_process_once_more(lives)
     a_key_is_replaced(lives)
     one_leaves(lives)
-    if file := os.environ.get(PAGE_VARIABLE):
-        Path(file).write_text(story.to_markdown(), encoding="utf-8")
+    if WRITTEN is not None:
+        WRITTEN.write_text(story.to_markdown(), encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")
     assert [plain(one) for one in commands_of(page)] == [plain(one) for one in story.commands]
     assert pictures_of(page) == story.pictures

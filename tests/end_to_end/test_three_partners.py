@@ -28,6 +28,7 @@ from partner_node.store.ledger import Ledger
 from partner_node.store.refusals import Refusals
 from protocol.agreement.governance import SEGMENTATION
 from protocol.errors import RuleError
+from protocol.percents import percent_words
 from protocol.release.document import release_centres
 from protocol.scaling import FeatureScale
 from tests.end_to_end import deployment as deploy
@@ -277,7 +278,7 @@ def test_numbers_levels_and_what_is_missing_are_read_alike_from_every_source(
     assert done.returncode == 0, done.stderr
     notes = " | ".join(json.loads(done.stdout)["data"]["notes"])
     none, others = (levels_of(name)["channel"].count(channel) for channel in (None, "fax"))
-    assert f"channel: {none} customers ({none / EACH:.1%}) have no value" in notes
+    assert f"channel: {none} customers ({percent_words(none / EACH)}) have no value" in notes
     assert f"channel: {others} values are no agreed level" in notes
 
 

@@ -23,6 +23,7 @@ from partner_node.data_quality.words import _COLUMNS, BAR_WIDTH
 from partner_node.home import NodeHome
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
+from protocol.percents import percent_words
 from tests.agreed_terms import agreed_feature
 from tests.partner_node.nodes import draft, init_words
 from tests.shell import Shell
@@ -379,7 +380,7 @@ def test_a_feature_that_tells_nobody_apart_is_noted(lab: Lab) -> None:
     lab.install()
     notes = lab.check()["notes"]
     assert "visits: every customer has the same value, so it tells nobody apart" in notes
-    assert "spend: 99.0% of the customers have one and the same value" in notes
+    assert "spend: 99.0 % of the customers have one and the same value" in notes
 
 
 def test_too_few_who_may_be_counted_are_a_problem(lab: Lab) -> None:
@@ -558,10 +559,10 @@ def test_the_preview_marks_bounds_and_what_will_be_clipped(lab: Lab) -> None:
     lines = visits.splitlines()
     assert lines[0] == "visits in units"
     (above,) = (line for line in lines if "above 10" in line)
-    assert "25.0%  clipped to 10" in above
+    assert "25.0 %  clipped to 10" in above
     assert above.count("█") == BAR_WIDTH // 2
     assert sum("agreed bound" in line for line in lines) == 2
-    assert sum("50.0%" in line and "█" * BAR_WIDTH in line for line in lines) == 1
+    assert sum("50.0 %" in line and "█" * BAR_WIDTH in line for line in lines) == 1
     assert "logarithmic" in done.out
     assert not any(customer in done.out for customer in lab.ids)
 
@@ -641,8 +642,14 @@ def test_levels_are_counted_with_what_is_missing_and_what_is_no_level(levels: La
     assert channel["levels"] == {"web": N - 7, "shop": 0, "none of the agreed levels": 7}
     assert found["features"][3]["levels"] == ["bronze", "silver", "gold"]
     notes = " | ".join(found["notes"])
-    assert f"spend: 3 customers ({3 / N:.1%}) have no value; as agreed, each counts as 0" in notes
-    assert f"tier: 1 customers ({1 / N:.1%}) have no value; as agreed, they are left out" in notes
+    assert (
+        f"spend: 3 customers ({percent_words(3 / N)}) have no value; as agreed, each counts as 0"
+        in notes
+    )
+    assert (
+        f"tier: 1 customers ({percent_words(1 / N)}) have no value; as agreed, they are left out"
+        in notes
+    )
     assert "channel: 7 values are no agreed level; as agreed, they count as shop" in notes
 
 

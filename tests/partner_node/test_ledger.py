@@ -295,7 +295,7 @@ def test_the_budget_says_how_many_runs_are_left_if_all_follow_the_last_release()
     assert left == runs_left(terms, spent=0, cost=cost) > 2 * terms.runs
     assert forecast_values(agreement, [])["follow_ups_left"] == left
     for said in (budget_words(agreement, [], {}), forecast_words(agreement, [])):
-        words = f"costs 35% of one that starts anew: {left} runs left if all of them do"
+        words = f"costs 35 % of one that starts anew: {left} runs left if all of them do"
         assert sum(words in str(part) for part in said) == 1
     anew = noised_federation(runs=3).agreement
     assert budget_values(anew, [], {})["follow_ups_left"] is None

@@ -90,8 +90,8 @@ def test_cards_show_shares_in_percent(known: KnownRelease) -> None:
             console.print(part)
     text = console.export_text()
     assert "channel: web (share of customers)" in text
-    assert "90%" in text
-    assert "100%" in text
+    assert "90 %" in text
+    assert "100 %" in text
     assert "told" in text
 
 
@@ -116,8 +116,8 @@ def test_the_list_shows_shares_in_percent_as_cards_do(
     for line in text.splitlines():
         label, *cells = (cell.strip() for cell in line.strip("│ ").split("│"))
         rows.setdefault(label, []).append(sorted(cells))
-    assert rows["member: yes (share of customers)"][0] == ["0%", "90%"]
-    assert _range_words((0.1, 0.9), SHARE) == "10% – 90%"
+    assert rows["member: yes (share of customers)"][0] == ["0 %", "90 %"]
+    assert _range_words((0.1, 0.9), SHARE) == "10 % – 90 %"
     assert _range_words((0.1, 0.9), "orders") == "0.1 – 0.9"
     assert rows["net_spend (told)"][0] == ["20", "80"]
     data = shell.json("segments", "list", "--dir", node)
@@ -136,7 +136,7 @@ def test_what_decides_is_said_level_by_level(known: KnownRelease) -> None:
     first = {f.name: f for f in found.features}
     web, shop, phone = (first[f"channel: {level}"] for level in ("web", "shop", "phone"))
     assert (web.value, shop.value, web.unit) == (1.0, 0.0, SHARE)
-    assert web.words == "channel: web: yes, as 100% of the segment and 0% of the runner-up"
+    assert web.words == "channel: web: yes, as 100 % of the segment and 0 % of the runner-up"
     other = next(i for i in known.ids if i != found.segment)
     assert (shop.turns_at, shop.turns_to) == (1.0, other)
     assert shop.words.endswith(f"; would be {other} if yes")

@@ -808,7 +808,7 @@ def test_what_exact_totals_show_is_the_first_that_a_signer_reads(
     ("privacy", "plan", "words"),
     [
         (False, {}, "A run starts from the last signed release under this agreement"),
-        (True, {"max_rounds": 4}, "Such a run costs 35% of the budget for one; when customers"),
+        (True, {"max_rounds": 4}, "Such a run costs 35 % of the budget for one; when customers"),
         (False, {"start": "anew"}, "Every run starts anew"),
         (True, {"max_rounds": 4, "start": "anew"}, "Every run starts anew"),
     ],

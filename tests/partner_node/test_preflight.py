@@ -172,8 +172,8 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     ]  # fmt: skip
     details = {item.name: item.details for item in report.items}
     assert "3 customers" in details["data"]
-    assert "visits 33.3%" in details["data"]
-    assert "spent 33.3%" in details["data"]
+    assert "visits 33.3 %" in details["data"]
+    assert "spent 33.3 %" in details["data"]
     assert "signed by all 3 parties" in details["agreement"]
     assert "3 of 3 customers are counted now, on the basis of consent" in details["consent"]
     assert "3 of 3 ids in consents are in the data" in details["consent"]

@@ -163,7 +163,7 @@ def test_a_card_says_what_sets_a_segment_apart_how_large_it_is_and_what_it_is_fo
     text = shell("segments", "show", loyal["id"], "--dir", node).out
     for words in (
         f"{loyal['id']} · Loyal big spenders",
-        "Own customers, now: 30 – 39, between 46% and 61% of them.",
+        "Own customers, now: 30 – 39, between 46 % and 61 % of them.",
         "Do not use for: nothing is forbidden by name.", "Results go to: whoever simulates.",
     ):  # fmt: skip
         assert words in text
@@ -370,7 +370,7 @@ def test_shares_have_margins_and_own_ones_follow_from_printed_ranges_and_the_tot
     # 64 own customers, in ranges of ten: 30 to 39, hidden, fewer than 10.
     assert [card["own_share"] for card in cards] == [[0.46, 0.61], None, [0.0, 0.15]]
     out = shell("segments", "show", "--dir", node).out
-    assert "Own customers, now: 30 – 39, between 46% and 61% of them." in out
+    assert "Own customers, now: 30 – 39, between 46 % and 61 % of them." in out
     assert "Own customers, now: hidden." in out
     assert "Customers of all partners in all segments:" in out
     (known,) = known_releases(NodeHome.load(node))

@@ -229,5 +229,5 @@ def test_other_texts_are_not_taken_for_identifiers(texts: list[str]) -> None:
 def test_what_is_missing_is_left_out_and_no_value_is_told() -> None:
     found = of_values([None, float("nan"), "", "ada@example.org", float("inf"), object()])
     assert found is not None
-    assert found.why == "100% of 1 values looked at have this shape"
+    assert found.why == "100 % of 1 values looked at have this shape"
     assert of_values([None, float("nan")]) is None

@@ -22,6 +22,7 @@ from coordinator import new_draft
 from coordinator.agreement_file import agreement_template, load_yaml, privacy_template
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SEGMENTATION
+from protocol.percents import percent_words
 from protocol.privacy.accounting import cost_of_rho, epsilon_of
 from protocol.release.document import EXACT_WORDS
 from simulations import cli
@@ -248,7 +249,7 @@ def test_runs_that_follow_keep_customers_in_their_segments_and_are_charged_as_de
     said = call("cluster", *words, "--follow-ups", 3)
     shown = " ".join(said.out.split())
     assert "Runs that follow, on the same customers" in shown
-    assert f"{data['follow_ups'][1]['kept']:.1%}" in shown
+    assert percent_words(data["follow_ups"][1]["kept"]) in shown
     repeated = call("cluster", *words, "--follow-ups", 1, "--repeats", 2, "--format", "json").data
     assert [len(run["follow_ups"]) for run in repeated["runs"]] == [1, 1]
     assert repeated["runs"][0]["follow_ups"] == data["follow_ups"][:1]
@@ -461,7 +462,7 @@ def test_columns_with_many_values_beyond_their_bounds_are_noticed(
         encoding="utf-8",
     )
     (clipped,) = notices(call, path, "--k", 2, "--bounds", bounds)
-    assert "30.0% of the values of 'far' lie beyond its bounds" in clipped
+    assert "30.0 % of the values of 'far' lie beyond its bounds" in clipped
 
 
 def test_columns_that_are_no_features_are_left_out(call: Any, tmp_path: Path, table: Path) -> None:

@@ -477,7 +477,7 @@ class Dear(LloydDP):
 def test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked() -> None:
     own = terms(2, 3, 0.1)
     grid, _ = blobs(500, 2, 3, seed=1)
-    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 95% of what"):
+    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 95 % of what"):
         finishing(own, lambda rest: LloydDP.start(rest, rounds=1))
     half = finishing(own, lambda rest: LloydDP.start(rest, rounds=2))
     assert carried_out(half, grid)[-1].result is not None
@@ -486,7 +486,7 @@ def test_a_question_that_a_spare_round_could_not_pay_for_is_not_asked() -> None:
         cheap = LloydDP.start(rest, rounds=4)
         return Dear(**{name: getattr(cheap, name) for name in LloydDP.__slots__})
 
-    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 57% of what"):
+    with pytest.raises(LocalProtocolError, match=r"lloyd-dp asks .* for 57 % of what"):
         carried_out(finishing(own, dear), grid)
 
 
