@@ -14,6 +14,7 @@ from machine.software import owners_of_packages, require_sole_owner
 from machine.traces import exporting
 from partner_node.agreeing import take_effect
 from partner_node.client_app import NODE_DIRECTORY_KEY, answered, app, nodes_of
+from partner_node.control.checking import Checking, NoChecking
 from partner_node.control.hearing import note_heard
 from partner_node.control.in_force import for_each_in_force
 from partner_node.control.presence import present
@@ -61,7 +62,7 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
         home.serving(),
         traces,
         _told(home, link),
-        present(home, answer, bell=bell) as check_anew,
+        present(home, answer, bell=bell) as checks,
     ):
         if not _agreement_is_there(home, stop):
             return
@@ -85,8 +86,8 @@ def serve_node(directory: Path, stop: threading.Event) -> None:
                 ),
                 app,
                 stop=stop,
-                on_event=lambda event: _note(home, link, event),
-                on_look=lambda: settings.look(check_anew),
+                on_event=lambda event: _note(home, link, event, checks),
+                on_look=lambda: settings.look(checks.want),
                 bell=bell,
             )
 
@@ -209,12 +210,14 @@ def _daily(home: NodeHome) -> None:
         logger.warning("%s", words)
 
 
-def _note(home: NodeHome, link: LinkState, event: LinkEvent) -> None:
+def _note(home: NodeHome, link: LinkState, event: LinkEvent, checks: Checking | NoChecking) -> None:
     """Log what happened on the link, and keep whether the coordinator is reached."""
     _log(event)
     if event.kind in _LINK_STATES:
         link.note(up=event.kind == "connected")
         note_heard(home, LINK, reached=event.kind == "connected", code=event.code or "")
+    if event.kind == "connected":
+        checks.reached()
 
 
 def _log(event: LinkEvent) -> None:

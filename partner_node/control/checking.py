@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from partner_node.control.readiness import check_readiness, told_now
+from partner_node.control.readiness import check_readiness, reached_since, told_now
 from partner_node.home import NodeHome
 from protocol.errors import FedsegError
 
@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 DAY_S: Final = 86_400.0
 #: The operator's wish is granted once in so many seconds.
 ASKED_EVERY_S: Final = 600.0
+#: One that the coordinator's return makes due is so long after the last at the earliest.
+REACHED_EVERY_S: Final = 10.0
 _END_S: Final = 5.0
 
 
@@ -43,6 +45,7 @@ class Checking:
         self._every_s = every_s
         self._clock = clock
         self._asked_at = -ASKED_EVERY_S + clock()
+        self._begun_at = -REACHED_EVERY_S + clock()
         self._wake = threading.Event()
         self._ended = False
 
@@ -59,6 +62,19 @@ class Checking:
         self.want()
         return True
 
+    def reached(self) -> None:
+        """Have it checked anew where the last check did not reach the coordinator, which is back.
+
+        Called again and again; not at once after a check, as a connection may come and go.
+        """
+        if self._clock() - self._begun_at < REACHED_EVERY_S:
+            return
+        try:
+            if reached_since(self._home.as_it_stands()):
+                self.want()
+        except FedsegError as error:
+            logger.warning("readiness: %s", error)
+
     def end(self) -> None:
         """End `keep`, after the check that goes on."""
         self._ended = True
@@ -67,6 +83,7 @@ class Checking:
     def keep(self) -> None:
         """Check now, when it is wanted, and once in `every_s`, until it is ended."""
         while not self._ended:
+            self._begun_at = self._clock()
             try:
                 home = self._home.as_it_stands()  # what cannot be read is told by the check
                 check_readiness(home)
@@ -78,6 +95,16 @@ class Checking:
                 logger.error("readiness was not checked: %s", type(error).__name__)
             self._wake.wait(self._every_s)
             self._wake.clear()
+
+
+class NoChecking:
+    """Of a node that is in no control plane: nobody is told how ready it is."""
+
+    def want(self) -> None:
+        """Something changed here; there is nothing to do."""
+
+    def reached(self) -> None:
+        """The coordinator was reached; there is nothing to do."""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from partner_node.control.adding_builds import accept_builds
 from partner_node.control.authorities import take_authorities
 from partner_node.control.belonging import open_channel
 from partner_node.control.channel import Channel
-from partner_node.control.checking import Checking, checking
+from partner_node.control.checking import Checking, NoChecking, checking
 from partner_node.control.handing_over import exchange_hand_overs
 from partner_node.control.hearing import note_heard
 from partner_node.control.in_force import sound_in_force
@@ -121,8 +121,8 @@ def present(
     bell: Bell | None = None,
     first_wait_s: float = _FIRST_WAIT_S,
     most_wait_s: float = _MOST_WAIT_S,
-) -> Iterator[Callable[[], None]]:
-    """Listen to the coordinator until the block ends; yields what has readiness checked anew.
+) -> Iterator[Checking | NoChecking]:
+    """Listen to the coordinator until the block ends; yields what checks readiness.
 
     The node shows itself, renews its certificate, takes the authorities that the coordinator
     states, takes up an agreement that every party signed, exchanges stops, takes releases of runs
@@ -135,14 +135,14 @@ def present(
         bell: Rung when a run has something to ask.
     """
     if home.config.coordinator.control is None:
-        yield lambda: None
+        yield NoChecking()
         return
     with checking(home) as checks:
         presence = _Presence(home, answer, checks, bell or Bell(), first_wait_s, most_wait_s)
         keeper = threading.Thread(target=presence.keep, name="presence")
         keeper.start()
         try:
-            yield checks.want
+            yield checks
         finally:
             presence.end()
             keeper.join()
@@ -289,6 +289,7 @@ class _Presence:
         if new:
             self._wanted |= new
             self._checks.want()
+        self._checks.reached()
         tell_readiness(home, channel)
 
     def _take_releases(self, home: NodeHome, channel: Channel) -> None:

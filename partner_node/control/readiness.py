@@ -18,13 +18,14 @@ from partner_node.control.channel import Channel
 from partner_node.control.in_force import for_each_in_force, sound_in_force, where_known
 from partner_node.home import NodeHome
 from partner_node.preflight import Report, preflight
+from partner_node.store.heard import LINK, HeardRecords
 from partner_node.store.node_store import NodeStore
 from partner_node.store.readiness import Readiness, ReadinessRecords
 from partner_node.store.records import EgressRecord
 from partner_node.store.times import moment, stamp
 from protocol.agreement.document import Agreement
 from protocol.control.calls import READINESS
-from protocol.control.readiness import told_codes
+from protocol.control.readiness import OF_THE_WAY, told_codes
 from protocol.control.v1.control_pb2 import ReadinessReply, ReadinessRequest
 from protocol.errors import FedsegError
 
@@ -67,6 +68,21 @@ def unchecked(home: NodeHome) -> set[bytes]:
     with closing(home.store(home.keystore())) as store:
         records = ReadinessRecords(store)
         return {one.hash for one in sound_in_force(home) if records.of(one.hash) is None}
+
+
+def reached_since(home: NodeHome) -> bool:
+    """Whether the last check did not reach the coordinator, and the link has reached it since."""
+    with closing(home.store(home.keystore())) as store:
+        link, records = HeardRecords(store).all().get(LINK), ReadinessRecords(store)
+        found = [records.of(one.hash) for one in sound_in_force(home)]
+    if link is None or not link.reached:
+        return False
+    return any(
+        one is not None
+        and not OF_THE_WAY.isdisjoint(one.codes)
+        and moment(link.since) >= moment(one.checked_at)
+        for one in found
+    )
 
 
 def tell_readiness(home: NodeHome, channel: Channel) -> None:

@@ -34,6 +34,11 @@ _OF_CUSTOMERS: Final = frozenset({
     "E-SOURCE-MEMORY", "E-SOURCE-MISSING", "E-SOURCE-NULL", "E-SOURCE-PASSWORD", "E-SOURCE-RIGHTS",
     "E-SOURCE-SQL", "E-SOURCE-TIMEOUT", "E-SOURCE-TYPE", "E-TOO-FEW",
 })  # fmt: skip
+#: Found while the coordinator is called, and over once it is reached again.
+OF_THE_WAY: Final = frozenset({
+    "E-LINK-CLOCK", "E-LINK-NOT-ADMITTED", "E-PROXY-AWAY", "E-PROXY-LOGIN", "E-PROXY-REFUSED",
+    "E-PROXY-TLS", "E-TLS", "E-TRANSPORT",
+})  # fmt: skip
 CODES: Final = OF_ITSELF | _OF_CUSTOMERS | {OTHER}
 
 

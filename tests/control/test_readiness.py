@@ -31,8 +31,12 @@ from partner_node.control.readiness import (
     told_now,
 )
 from partner_node.home import NodeHome
+from partner_node.link.flower_link import LinkEvent
+from partner_node.metrics.health import LinkState
 from partner_node.preflight import Item, Report
+from partner_node.serving import _note
 from partner_node.store import readiness as kept
+from partner_node.store.heard import LINK, HeardRecords
 from protocol.agreement.document import Agreement
 from protocol.control.calls import READINESS
 from protocol.control.readiness import ABOUT_CUSTOMERS, CODES, OF_ITSELF, OTHER, told_codes
@@ -332,6 +336,64 @@ def test_a_check_is_due_when_wanted_and_seldom_for_the_operator(signing: Signing
     assert not found.ask()
     now[0] += 1
     assert found.ask()
+
+
+def _checked(home: NodeHome, code: str, *, at: datetime) -> None:
+    note_readiness(home, failing(coordinator=code), now=at)
+
+
+def _link(home: NodeHome, *, reached: bool, at: datetime) -> None:
+    with closing(home.store(home.keystore())) as store:
+        HeardRecords(store).note(LINK, reached=reached, now=stamp(at))
+
+
+def test_what_was_not_reached_is_checked_anew_once_it_is_and_once_only(signing: Signing) -> None:
+    home, _ = signing.home, in_force(signing)
+    now, wanted = [0.0], []
+    found = Checking(home, clock=lambda: now[0])
+    found.want = lambda: wanted.append(now[0])  # type: ignore[method-assign]
+    _checked(home, "E-TRANSPORT", at=NOW - HOUR)
+    found.reached()
+    assert wanted == [], "it never was"
+    _link(home, reached=False, at=NOW - HOUR / 2)
+    found.reached()
+    assert wanted == [], "it is not"
+    _link(home, reached=True, at=NOW)
+    found.reached()
+    assert wanted == [0.0]
+    found._begun_at = 5.0
+    now[0] = 5.0 + checking.REACHED_EVERY_S - 1
+    found.reached()
+    assert wanted == [0.0], "a check is just over"
+    now[0] += 1
+    found.reached()
+    assert len(wanted) == 2
+    _checked(home, "E-TRANSPORT", at=NOW + HOUR)
+    found.reached()
+    assert len(wanted) == 2, "the link stands since before the check"
+    _checked(home, "E-BUDGET-SPENT", at=NOW - HOUR)
+    found.reached()
+    assert len(wanted) == 2, "which no connection mends"
+
+
+def test_a_node_that_began_before_the_coordinator_is_ready_once_both_are_there(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = in_force(signing)
+    reports = [failing(coordinator="E-TRANSPORT"), Report(items=())]
+    monkeypatch.setattr("partner_node.control.readiness.preflight", lambda *_, **__: reports.pop(0))
+    monkeypatch.setattr(checking, "REACHED_EVERY_S", 0.0)
+    with present(signing.home, no_run, first_wait_s=600, most_wait_s=600) as checks:
+        wait_for(
+            lambda: bool((one := told_of(signing, agreement)) and one.codes),
+            timeout_s=PATIENCE_S, what="what keeps it from runs",
+        )  # fmt: skip
+        _note(signing.home, LinkState(), LinkEvent(kind="connected"), checks)
+        wait_for(
+            lambda: (one := told_of(signing, agreement)) is not None and one.codes == (),
+            timeout_s=PATIENCE_S, what="readiness",
+        )  # fmt: skip
+    assert reports == []
 
 
 def test_a_check_that_meets_a_defect_tells_nothing_and_the_next_one_is_made(
