@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ from partner_node.link.proxy import ProxySettings, proxy_address, way_to
 from partner_node.membership import AUTHORITY_FILE, CERTIFICATE_FILE, Membership
 from protocol.control.enrolment import short_code
 from protocol.control.invitation import MAX_CHARACTERS, Invitation
-from protocol.errors import UsageError
+from protocol.errors import RuleError, UsageError
 
 
 def join(
@@ -87,7 +88,7 @@ def join(
     format: Format = FormatOption,
 ) -> None:
     """Make a node by an invitation: all of `init`, and the coordinator has its card."""
-    from partner_node.control.joining import enrol, greet  # gRPC takes long to import
+    from partner_node.control.joining import FINAL, enrol, greet  # gRPC takes long to import
 
     invited = Invitation.from_text(_text(invitation))
     now = datetime.now(UTC)
@@ -99,7 +100,8 @@ def join(
     )
     greeting = greet(invited, now=now, proxy=way_to(invited.address, settings))
     warnings: list[str] = []
-    if not (directory / FILE_NAME).exists():
+    before = _names(directory)
+    if FILE_NAME not in before:
         warnings = make_node(
             partner=greeting.partner,
             coordinator=greeting.address,
@@ -138,15 +140,20 @@ def join(
     card = (directory / CARD_FILE).read_bytes()
     way = way_to(invited.address, home.config.coordinator.proxy)
     code = short_code(card, greeting.key)
-    with noted(home, "join", greeting.partner, now):
-        certificate = enrol(invited, greeting, home.keystore(), card, now=now, proxy=way)
-        write_file(home.keys_folder / CERTIFICATE_FILE, certificate, mode=0o600)
-        Membership(  # last: a node that has one has joined
-            legal_name=greeting.legal_name,
-            contact=greeting.contact,
-            coordinator_key=greeting.key,
-            code=code,
-        ).save(directory)
+    try:
+        with noted(home, "join", greeting.partner, now):
+            certificate = enrol(invited, greeting, home.keystore(), card, now=now, proxy=way)
+            write_file(home.keys_folder / CERTIFICATE_FILE, certificate, mode=0o600)
+            Membership(  # last: a node that has one has joined
+                legal_name=greeting.legal_name,
+                contact=greeting.contact,
+                coordinator_key=greeting.key,
+                code=code,
+            ).save(directory)
+    except RuleError as error:
+        if error.code in FINAL and FILE_NAME not in before:
+            _remove_new(directory, before)
+        raise
     output.warn(warnings)
     output.result(
         {
@@ -177,11 +184,29 @@ def _text(invitation: str) -> str:
         return invitation
 
 
+def _names(directory: Path) -> frozenset[str]:
+    """What is in a folder; nothing where there is none."""
+    return (
+        frozenset(path.name for path in directory.iterdir()) if directory.is_dir() else frozenset()
+    )
+
+
+def _remove_new(directory: Path, before: frozenset[str]) -> None:
+    """Remove the node that was made here: nobody can join with it, and it would be in the way."""
+    for name in _names(directory) - before:
+        path = directory / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _refuse_member(directory: Path) -> None:
     if Membership.load(directory) is not None:
         raise UsageError(
             f"the node in {directory} joined already",
-            remedy="see `fedseg-node status`; choose another --dir for another node",
+            remedy="see `fedseg-node status`; to change what it reads edit "
+            f"{directory / FILE_NAME}; for another node choose another --dir",
         )
 
 

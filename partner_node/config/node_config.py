@@ -265,7 +265,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(
             f"{file}: {error.strerror}",
-            remedy="make one with fedseg-node init, or correct the path",
+            remedy="make one with `fedseg-node join` and your invitation (or `fedseg-node init`, "
+            "where files are carried by hand), or correct the path",
         ) from error
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(

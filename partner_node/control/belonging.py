@@ -10,6 +10,18 @@ from partner_node.membership import CERTIFICATE_FILE
 from protocol.errors import ConfigError
 
 
+def refuse_unjoined(home: NodeHome) -> None:
+    """Raise ConfigError (E-NO-CONTROL) when `join` began with this folder and did not end."""
+    certificate = home.keys_folder / CERTIFICATE_FILE
+    if home.config.coordinator.control is not None and not certificate.exists():
+        raise ConfigError(
+            f"the node in {home.directory} has not joined: {certificate} is missing",
+            code="E-NO-CONTROL",
+            remedy="call `fedseg-node join` again with its invitation; for another invitation "
+            "delete the folder, or name another by --dir",
+        )
+
+
 def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
     """A connection to the control port as this node, which joined.
 
@@ -17,9 +29,10 @@ def open_channel(home: NodeHome, *, retries: bool = True) -> Channel:
         ConfigError: It did not join, or a file of it is missing (E-NO-CONTROL), or what names its
             proxy is wrong (E-PROXY).
     """
+    refuse_unjoined(home)
     address = home.config.coordinator.control
     path = home.keys_folder / CERTIFICATE_FILE
-    if address is None or not path.exists():
+    if address is None:
         raise ConfigError(
             f"the node in {home.directory} did not join by invitation",
             code="E-NO-CONTROL",

@@ -24,6 +24,8 @@ from protocol.errors import MalformedError, TransportError, UsageError
 from protocol.signing import PUBLIC_KEY_BYTES
 from protocol.strict import Fields
 
+#: Codes with which the coordinator says that it will never take this node by this invitation.
+FINAL: Final = frozenset({"E-ADMITTED", "E-CARD", "E-INVITATION-USED"})
 #: How long the certificate is good that a node makes of its key with the invitation's.
 _SHORT: Final = timedelta(hours=1)
 
@@ -108,7 +110,7 @@ def enrol(
         raise UsageError(
             f"the invitation is for {greeting.partner!r}, this folder's node is {own.id!r}",
             code="E-CARD",
-            remedy="join in a folder of its own: --dir",
+            remedy="join in a folder of its own: --dir; where this one never joined, delete it",
         )
     id = invitation_id(invitation.key().public_key())
     with _channel(

@@ -18,7 +18,7 @@ from cryptography import x509
 from machine.files import write_file
 from partner_node.control.adding_builds import accept_builds
 from partner_node.control.authorities import take_authorities
-from partner_node.control.belonging import open_channel
+from partner_node.control.belonging import open_channel, refuse_unjoined
 from partner_node.control.channel import Channel
 from partner_node.control.checking import Checking, NoChecking, checking
 from partner_node.control.handing_over import exchange_hand_overs
@@ -133,10 +133,14 @@ def present(
     Args:
         answer: What answers requests of runs here.
         bell: Rung when a run has something to ask.
+
+    Raises:
+        ConfigError: It has not joined yet (E-NO-CONTROL).
     """
     if home.config.coordinator.control is None:
         yield NoChecking()
         return
+    refuse_unjoined(home)
     with checking(home) as checks:
         presence = _Presence(home, answer, checks, bell or Bell(), first_wait_s, most_wait_s)
         keeper = threading.Thread(target=presence.keep, name="presence")

@@ -340,7 +340,7 @@ def test_while_its_configuration_cannot_be_read_nothing_is_put_into_force(
     signing: Signing, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = signing.home.directory / "node.toml"
-    text, wanted = settings.read_text(), SimpleNamespace(want=lambda: None)
+    text, wanted = settings.read_text(), SimpleNamespace(want=lambda: None, reached=lambda: None)
     presence = _Presence(signing.home, no_run, wanted, Bell(), 1.0, 1.0)  # type: ignore[arg-type]
     signing.agree()
     with open_channel(signing.home, retries=False) as channel:

@@ -147,6 +147,34 @@ def test_an_invitation_for_another_partner_is_not_used_in_a_folder(
         shell.refused(*join_words(invited(shell, lab, "mixed"), folder), status=1)
     error = shell.refused(*join_words(invited(shell, lab, "other"), folder), status=2)
     assert error["code"] == "E-CARD"
+    assert "delete it" in error["remedy"]
+
+
+def test_a_node_that_did_not_join_yet_does_not_serve(
+    shell: Shell, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, text = tmp_path / "early", invited(shell, lab, "early")
+    with monkeypatch.context() as patch:
+        patch.setattr(Channel, "call", _away_at_enrol(Channel.call))
+        shell.refused(*join_words(text, folder), status=1)
+    done = shell("serve", "--dir", folder)
+    assert done.code == 2
+    assert "E-NO-CONTROL" in done.err
+    assert "has not joined" in done.err
+
+
+def test_an_invitation_that_another_node_used_leaves_nothing_in_the_way_of_the_right_one(
+    shell: Shell, lab: Lab, tmp_path: Path
+) -> None:
+    used = invited(shell, lab, "taken")
+    shell.json(*join_words(used, tmp_path / "first"))
+    folder = tmp_path / "east"
+    folder.mkdir()
+    (folder / "customers.csv").write_text("id\n")
+    assert shell.refused(*join_words(used, folder), status=3)["code"] == "E-INVITATION-USED"
+    assert [path.name for path in folder.iterdir()] == ["customers.csv"]
+    data = shell.json(*join_words(invited(shell, lab, "right"), folder))
+    assert data["partner"] == "right"
 
 
 def _away_at_enrol(real: object) -> object:
@@ -266,7 +294,7 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
     warned = done.err.partition("not admitted yet, and so in no draft: ")[2]
     assert "waits" in warned
     assert "drafted" not in warned
-    assert "agreement propose" in done.out
+    assert "agreement propose" in " ".join(done.out.split())
 
 
 def test_a_draft_of_partners_that_joined_has_one_at_least(
