@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from partner_node import client_app
+from partner_node.control.checking import NoChecking
 from partner_node.control.presence import present
 from partner_node.home import NodeHome
 from partner_node.link.settings import LinkEvent
@@ -154,7 +155,7 @@ def test_the_status_follows_the_link(signing: Signing) -> None:
         ("connected", None, True), ("answered", None, True), ("lost", "E-LINK-AWAY", False),
         ("refused", "E-SOURCE", False), ("connected", None, True), ("stopped", None, False),
     ):  # fmt: skip
-        _note(signing.home, LinkState(), LinkEvent(kind=kind, code=code))  # type: ignore[arg-type]
+        _note(signing.home, LinkState(), LinkEvent(kind=kind, code=code), NoChecking())  # type: ignore[arg-type]
         found = status(signing)["coordinator"][LINK]
         assert found["reached"] is reached, kind
     assert found["code"] == ""

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from partner_node import serving
+from partner_node.control.checking import NoChecking
 from partner_node.home import NodeHome
 from partner_node.link.flower_link import LinkEvent
 from partner_node.metrics import table
@@ -186,9 +187,9 @@ def test_the_link_is_as_this_process_sees_it_and_not_as_a_killed_one_left_it(
     assert found[(table.LINK_UP.name, "link")] == 0
     assert found[(table.LINK_UP.name, CONTROL)] == 1
     assert found[(table.HEARD.name, "link")] == pytest.approx(NOW.timestamp(), abs=0.01)
-    serving._note(home, link, LinkEvent(kind="connected"))
+    serving._note(home, link, LinkEvent(kind="connected"), NoChecking())
     assert measured(home, link)[("fedseg_ready", "link")] == 1
-    serving._note(home, link, LinkEvent(kind="lost", code="E-LINK"))
+    serving._note(home, link, LinkEvent(kind="lost", code="E-LINK"), NoChecking())
     assert measured(home, link)[(table.LINK_UP.name, "link")] == 0
 
 
