@@ -314,11 +314,13 @@ class NodeHome:
 
     def _read(self) -> SignedAgreement:
         file = self.config.node.agreement
-        signed = read_agreement(
-            file,
-            remedy=self.awaited,
-            kept=True,
-        )
+        if not file.exists():
+            raise AgreementError(
+                f"no agreement is in force here yet: {file} is missing",
+                code="E-AGR-MISSING",
+                remedy=self.awaited,
+            )
+        signed = read_agreement(file, remedy=self.awaited, kept=True)
         if self.section and signed.agreement.id != self.section:
             raise AgreementError(
                 f"{file} has agreement {signed.agreement.id}, and stands under [agreements."

@@ -15,7 +15,7 @@ from partner_node.agreement_files import missing_signatures, naming, own_place
 from partner_node.four_eyes import Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
-from partner_node.store.times import stamp
+from partner_node.store.times import moment, stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SIGNING
 from protocol.agreement.named_keys import check_named_keys
@@ -36,10 +36,12 @@ class Signing:
     Attributes:
         copy: The agreement with it.
         by: Who signed, both where two had to.
+        before: When it was signed here for the first time; None for just now.
     """
 
     copy: SignedAgreement
     by: str
+    before: datetime | None = None
 
 
 def sign_agreement(
@@ -63,6 +65,7 @@ def sign_agreement(
     keystore, agreement = home.keystore(), signed.agreement
     _check(home, signed, where)
     with closing(home.store(keystore)) as store:
+        before = store.signed_at(agreement.hash)
         if needs_two_to_sign(home, store, agreement):
             with store.transaction():
                 joined = Confirmations(store, home.people()).join(
@@ -73,7 +76,11 @@ def sign_agreement(
                 return joined
             by = joined
     envelope = signed.envelope.signed_by(keystore.identity)
-    return Signing(copy=SignedAgreement(agreement=agreement, envelope=envelope), by=by)
+    return Signing(
+        copy=SignedAgreement(agreement=agreement, envelope=envelope),
+        by=by,
+        before=None if before is None else moment(before),
+    )
 
 
 def needs_two_to_sign(home: NodeHome, store: NodeStore, agreement: Agreement) -> bool:

@@ -151,10 +151,12 @@ def sign(
             "file": None if out is None else str(out),
             "signed_by": signing.by,
             "complete": complete,
+            "signed_before": None if signing.before is None else time_text(signing.before),
             "warnings": warnings,
         },
         f"Signed agreement {agreement.id}, version {agreement.version}"
         + (f"; wrote {out}." if out is not None else "; the operator has the signature."),
+        _signed_before(home, agreement, signing),
         "Every party has signed: a serving node takes it up by itself." if complete else "",
     )
 
@@ -202,6 +204,19 @@ def decline(
         {**agreement.named(), "comment": None},
         FORGOTTEN if forgotten else "No first signature of it waits here.",
         "Tell the operator why it is not signed.",
+    )
+
+
+def _signed_before(home: NodeHome, agreement: Agreement, signing: Signing) -> str:
+    """That it was signed here before, for whoever meant another one; else nothing."""
+    if signing.before is None:
+        return ""
+    there = home.under(agreement.id).installed_agreement()
+    in_force = there is not None and there.hash == agreement.hash
+    return (
+        f"It was signed here before, at {time_text(signing.before)}"
+        + (", and is in force" if in_force else "")
+        + "; see `fedseg-node agreement proposals` for what is open."
     )
 
 

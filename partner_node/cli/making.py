@@ -22,7 +22,8 @@ from partner_node.home import CARD_FILE, FILE_NAME, PASSPHRASE_FILE
 from partner_node.keystore import Keystore
 from partner_node.open_keys import home_passphrase
 from partner_node.sources.files import find_files
-from partner_node.sources.kinds import KINDS
+from partner_node.sources.kinds import KINDS, open_source
+from partner_node.sources.source import numbers
 from protocol.agreement.features import FEATURE_NAME
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import MalformedError, SourceError, UsageError
@@ -33,7 +34,8 @@ class MadeNode:
     """A new node's folder.
 
     Attributes:
-        warnings: Files that the configuration names and that are not there.
+        warnings: Files that the configuration names and that are not there; or, where all are, why
+            the customers in them cannot be read.
     """
 
     card: PartnerCard
@@ -156,7 +158,7 @@ def make_node(
         for path in made:
             path.unlink()
         raise
-    return MadeNode(card=card, warnings=_missing_files(config))
+    return MadeNode(card=card, warnings=_missing_files(config) or _unread_data(config))
 
 
 def _wishes(option: str, path: Path | None) -> str | None:
@@ -202,6 +204,19 @@ def _missing_files(config: NodeConfig) -> list[str]:
             "coordinator-ca.crt, or correct root_certificates in node.toml"
         )
     return warnings
+
+
+def _unread_data(config: NodeConfig) -> list[str]:
+    """What is wrong with the first customers of a file; of databases only `check` looks."""
+    data = config.data
+    if KINDS[data.kind].has_tables:
+        return []
+    columns = numbers(*dict.fromkeys(data.columns.values()))
+    try:
+        next(iter(open_source(data, config.limits).chunks(columns, max_rows=1)), None)
+    except SourceError as error:
+        return [f"{error.message}; {error.remedy}; [data] in {config.file}"]
+    return []
 
 
 def _card(card: PartnerCard) -> PartnerCard:

@@ -60,7 +60,7 @@ def find_files(
         raise SourceError(
             "the data path contains a NUL character",
             code="E-SOURCE-MISSING",
-            remedy=f"correct path in {section}",
+            remedy=f"correct path in {section} of node.toml",
         )
     literal = os.path.lexists(pattern)
     whole_folder = literal and bool(folder) and Path(pattern).is_dir()
@@ -82,7 +82,7 @@ def find_files(
                 else "no such file"
             ),
             code="E-SOURCE-MISSING",
-            remedy=f"correct path in {section}, or bring the file there",
+            remedy=f"correct path in {section} of node.toml, or bring the file there",
         )
     if len(names) > MAX_FILES:
         raise SourceError(
@@ -147,13 +147,13 @@ def _look_at(path: str, section: str) -> DataFile:
         raise SourceError(
             f"{path}: no such file (a broken link?)",
             code="E-SOURCE-MISSING",
-            remedy=f"correct path in {section}, or bring the file there",
+            remedy=f"correct path in {section} of node.toml, or bring the file there",
         ) from error
     except OSError as error:
         raise SourceError(
             f"{path} cannot be read: {error.strerror}",
             code="E-SOURCE-FILE",
-            remedy=f"correct path in {section}, or the link that leads to itself"
+            remedy=f"correct path in {section} of node.toml, or the link that leads to itself"
             if error.errno == errno.ELOOP
             else "give the account that runs the node the right to read it",
         ) from error

@@ -183,6 +183,10 @@ def test_a_proposal_is_listed_shown_and_signed_by_its_digits(signing: Signing) -
     assert len(shown["missing_signatures"]) == 3
     done = signing.call("sign", "--proposed", signing.digits)
     assert (done["complete"], done["warnings"]) == (False, [])
+    assert done["signed_before"] is None
+    again = signing.shell("agreement", "sign", "--proposed", done["agreement_hash"][:12],
+                          "--dir", signing.home.directory)  # fmt: skip
+    assert "It was signed here before, at " in again.out
     (listed,) = signing.call("proposals")["proposals"]
     assert [a["answer"] for a in listed["answers"]] == ["signed", "open", "open"]
     kept = signing.home.config.node.state / "proposals"

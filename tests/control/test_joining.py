@@ -150,6 +150,20 @@ def test_an_invitation_for_another_partner_is_not_used_in_a_folder(
     assert "delete it" in error["remedy"]
 
 
+def test_joining_looks_at_the_first_customers_and_says_what_is_wrong_with_them(
+    shell: Shell, lab: Lab, tmp_path: Path
+) -> None:
+    data = tmp_path / "customers.csv"
+    data.write_text("customer,visits\nc1,3\n")
+    words = join_words(invited(shell, lab, "looks"), tmp_path / "looks")
+    words[words.index("--id-column") + 1] = "cust"
+    found = shell.json(*words, "--data", data)["warnings"]
+    assert len(found) == 1 and "cust" in found[0] and "node.toml" in found[0]
+    words = join_words(invited(shell, lab, "sound"), tmp_path / "sound")
+    words[words.index("--id-column") + 1] = "customer"
+    assert shell.json(*words, "--data", data)["warnings"] == []
+
+
 def test_a_node_that_did_not_join_yet_does_not_serve(
     shell: Shell, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
