@@ -32,7 +32,7 @@ def altered(proof: Sequence[bytes]) -> Iterator[list[bytes]]:
 
 def included(*args: object) -> bool:
     try:
-        tree.check_inclusion(*args)  # type: ignore[arg-type]
+        tree.check_inclusion(*args)
     except LogError as error:
         assert error.code == "E-LOG-INCLUSION"
         return False
@@ -41,7 +41,7 @@ def included(*args: object) -> bool:
 
 def consistent(*args: object) -> bool:
     try:
-        tree.check_consistency(*args)  # type: ignore[arg-type]
+        tree.check_consistency(*args)
     except LogError as error:
         assert error.code == "E-LOG-CONSISTENCY"
         return False
