@@ -109,7 +109,7 @@ def test_strangers_are_passed_over_and_a_wrong_signature_of_a_known_key_is_not()
         "te\rxt\n\n— name AAAAAAA=\n".encode(),
         b"\xff\n\n\xe2\x80\x94 name AAAAAAA=\n",
         ("text\n\n" + "— name AAAAAAA=\n" * 257).encode(),
-        b"x" * (notes.MAX_NOTE_BYTES + 1),
+        b"x" * notes.MAX_NOTE_BYTES + "\n\n— name AAAAAAA=\n".encode(),
     ],
 )
 def test_what_is_no_note_is_refused(data: bytes) -> None:
