@@ -134,6 +134,12 @@ class SignatureError(RemoteProtocolError):
     default_code = "E-SIGNATURE"
 
 
+class LogError(RemoteProtocolError):
+    """An audit log's proof, signature or stored hash does not hold; the code says which."""
+
+    default_code = "E-LOG-PROOF"
+
+
 class RunFailedError(FedsegError):
     """A run ended without a release; the code says why."""
 
