@@ -137,8 +137,6 @@ class SignatureError(RemoteProtocolError):
 class LogError(RemoteProtocolError):
     """An audit log's proof, signature or stored hash does not hold; the code says which."""
 
-    default_code = "E-LOG-PROOF"
-
 
 class RunFailedError(FedsegError):
     """A run ended without a release; the code says why."""
