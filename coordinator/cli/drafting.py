@@ -21,7 +21,7 @@ from coordinator.agreement_file import (
 )
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
-from coordinator.cli.parties import admitted_cards, refuse_nobody, warn_of_waiting
+from coordinator.cli.parties import admitted_cards, are_joined, refuse_nobody, warn_of_waiting
 from coordinator.config import CoordinatorConfig
 from coordinator.next_version import as_yaml, next_version
 from machine.console import Format, FormatOption, diagnostics, output
@@ -272,14 +272,19 @@ def _draft_next(
         },
         *changed_words(differing),
         f"Wrote {out}, version {written.version} of {written.id}. Edit it, then "
-        f"{_next(out, joined=joined)}.",
+        f"{_next(out, joined=joined or are_joined(config, written), directory=directory)}.",
     )
 
 
-def _next(out: Path, *, joined: bool) -> str:
-    """What is done with a draft: it is proposed online, or goes as a file to be signed."""
+def _next(out: Path, *, joined: bool, directory: Path = HERE) -> str:
+    """What is done with a draft: it is proposed online, or goes as a file to be signed.
+
+    Args:
+        directory: The coordinator's folder, which is named where it is not the usual one.
+    """
+    where = "" if directory == HERE else f" --dir {directory}"
     then = f"agreement propose {out}" if joined else f"agreement draft {out} --out …"
-    return f"`agreement lint {out}` and `{then}`"
+    return f"`agreement lint {out}{where}` and `{then}{where}`"
 
 
 def _newest(published: Sequence[SignedAgreement], id: str | None) -> Agreement:
@@ -323,6 +328,18 @@ def since_version_before(agreement: Agreement, directory: Path) -> Differences |
         if signed.agreement.hash == agreement.supersedes:
             return Differences.between(signed.agreement, agreement)
     return None
+
+
+def not_compared(agreement: Agreement, directory: Path) -> list[str]:
+    """What could not be looked at beside the version that it supersedes, and why, in words."""
+    if agreement.supersedes is None or since_version_before(agreement, directory) is not None:
+        return []
+    if not (directory / settings.FILE_NAME).exists():
+        return [
+            f"{directory} is no coordinator's folder: neither what differs from the version before "
+            "nor row caps beside the last release were looked at; name the folder with --dir"
+        ]
+    return ["the version that it supersedes is not kept here: what differs was not looked at"]
 
 
 def changed_words(differing: Differences | None) -> list[object]:

@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 from coordinator.config import CoordinatorConfig
 from coordinator.control.joined import joined_cards, waiting_partners
 from machine.console import output
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import UsageError
 
@@ -19,6 +20,13 @@ def admitted_cards(config: CoordinatorConfig, *, besides: Collection[str]) -> li
     """The cards of admitted partners that joined by invitation, but of those named."""
     with closing(config.open_store()) as store:
         return [card for card in joined_cards(store) if card.id not in besides]
+
+
+def are_joined(config: CoordinatorConfig, agreement: Agreement) -> bool:
+    """Whether every party of `agreement` joined by invitation, so that it is proposed online."""
+    with closing(config.open_store()) as store:
+        joined = {card.id for card in joined_cards(store)}
+    return joined >= {party.id for party in agreement.parties}
 
 
 def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
