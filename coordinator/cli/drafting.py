@@ -21,8 +21,15 @@ from coordinator.agreement_file import (
 )
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
-from coordinator.cli.parties import admitted_cards, are_joined, refuse_nobody, warn_of_waiting
+from coordinator.cli.parties import (
+    admitted_cards,
+    are_joined,
+    refuse_few,
+    refuse_nobody,
+    warn_of_waiting,
+)
 from coordinator.config import CoordinatorConfig
+from coordinator.new_draft import secure_sum_for
 from coordinator.next_version import as_yaml, next_version
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
@@ -142,7 +149,10 @@ def draft(
 ) -> None:
     """Write a new agreement in YAML from partners' cards; or, from YAML, the file to be signed."""
     if out.exists():
-        raise UsageError(f"{out} exists already", remedy="choose another --out")
+        raise UsageError(
+            f"--out {out} exists already",
+            remedy=f"name another file with --out, or delete {out} if it is not needed any more",
+        )
     of_a_new_one: dict[str, object] = {
         "--purpose": purpose, "--purpose-term": purpose_term, "--notice-version": notice_version,
         "--epsilon": epsilon, "--exact": exact or None, "--start": start,
@@ -171,6 +181,9 @@ def draft(
         cards += admitted_cards(config, besides={one.id for one in cards})
         if not cards:
             refuse_nobody(config)
+        needed = secure_sum_for(len(cards), exact=exact).min_partners
+        if len(cards) < needed:
+            refuse_few(config, cards, needed)
     parties = [_party_values(read) for read in cards]
     now = _today()
     text = agreement_template(

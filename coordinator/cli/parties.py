@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import Final, NoReturn
 
@@ -36,6 +36,17 @@ def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
         "no partner that joined is admitted"
         + (f"; joined, but not admitted yet: {', '.join(waiting)}" if waiting else ""),
         remedy=f"{_ADMIT}, then draft again" if waiting else "fedseg-coordinator partner invite",
+    )
+
+
+def refuse_few(config: CoordinatorConfig, cards: Sequence[PartnerCard], needed: int) -> NoReturn:
+    """Refuse a draft of fewer parties than a run needs; raises UsageError, which names them."""
+    waiting = _waiting(config)
+    raise UsageError(
+        f"an agreement needs {needed} partners at least; admitted: "
+        f"{', '.join(card.id for card in cards)}; joined, but not admitted yet: "
+        f"{', '.join(waiting) or 'nobody'}",
+        remedy=f"{_ADMIT if waiting else 'fedseg-coordinator partner invite'}, then draft again",
     )
 
 
