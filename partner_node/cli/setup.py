@@ -41,6 +41,7 @@ from partner_node.home import CARD_FILE, NodeHome
 if TYPE_CHECKING:
     from partner_node.preflight import Report
 from protocol.errors import AgreementError
+from protocol.limits import USUAL_MAX_CUSTOMERS
 
 
 def init(
@@ -70,7 +71,7 @@ def init(
     youngest_customer: YoungestCustomer = None,
     unit: Unit = None,
     notice_version: NoticeVersion = "1",
-    max_customers: MaxCustomers = 1000000,
+    max_customers: MaxCustomers = USUAL_MAX_CUSTOMERS,
     passphrase_env: PassphraseEnv = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
