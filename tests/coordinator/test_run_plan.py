@@ -21,7 +21,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from protocol.coordinator_round import Phase
 from protocol.limits import USUAL_MAX_CUSTOMERS
-from protocol.privacy.accounting import rho_of_cost
+from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms
 from tests.coordinator.test_coordinator_cli import NODE_KEYS, home, shell
@@ -297,3 +297,21 @@ def test_what_is_assumed_before_any_release_stands_before_the_figures(
     assert f"max_customers of {parties[0].id} is 1,000,000" in warned
     federation.run()
     assert planned(shell, home)["assumed"] == []
+
+
+def test_each_run_and_release_is_listed_with_its_own_epsilon(shell: Shell, home: Path) -> None:
+    federation = noised(home)
+    federation.run()
+    federation.run()
+    runs = shell.json("run", "list", "--dir", home)["runs"]
+    releases = shell.json("release", "list", "--dir", home)["releases"]
+    follows, anew = (one["epsilon"] for one in runs)
+    assert follows < 0.9 * anew
+    assert [one["epsilon"] for one in releases] == [follows, anew]
+    assert [one["run_id"] for one in releases] == [one["run_id"] for one in runs]
+    for words in (("run", "list"), ("release", "list")):
+        lines = shell(*words, "--dir", home).out.splitlines()
+        for one in runs:
+            (line,) = [line for line in lines if one["run_id"][:8] in line]
+            assert f" {epsilon_text(one['epsilon'])} " in line
+    federation.store.close()
