@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from partner_node.preflight import Report
 from protocol.errors import AgreementError
 from protocol.limits import USUAL_MAX_CUSTOMERS
+from protocol.signing import key_id
 
 
 def init(
@@ -113,10 +114,12 @@ def init(
             "directory": str(directory),
             "card": str(directory / CARD_FILE),
             "warnings": made.warnings,
+            "key": key_id(made.card.public_key),
             **made.card.to_dict(),
         },
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
+        f"Signing key {key_id(made.card.public_key)}",
     )
 
 

@@ -203,6 +203,17 @@ def test_init_closes_a_folder_that_is_there_to_others(shell: Shell, tmp_path: Pa
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_init_names_the_signing_key_as_key_show_does(shell: Shell, tmp_path: Path) -> None:
+    done = shell(*INIT, "--dir", tmp_path / "c")
+    known = shell.json("key", "show", "--dir", tmp_path / "c")
+    assert f"Signing key {known['key']}" in " ".join(done.out.split())
+    assert known["public_key"] not in done.out
+    shown = shell("key", "show", "--dir", tmp_path / "c").out
+    assert known["key"] in shown
+    assert f"it is {known['public_key']}" in " ".join(shown.split())
+    assert shell.json(*INIT, "--dir", tmp_path / "d")["key"] != known["key"]
+
+
 def test_init_never_overwrites(shell: Shell, home: Path) -> None:
     before = {p: p.read_bytes() for p in home.rglob("*") if p.is_file()}
     assert "exists" in shell.refused(*INIT, "--dir", home, status=2)["message"]
