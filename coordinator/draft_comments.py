@@ -10,7 +10,7 @@ _KEY: Final = re.compile(r"^(\w+):")
 #: What may be left out stands in a comment alone, as `# key: …` at its end or in its first words.
 _OPTION: Final = re.compile(r"^# (?:With )?(\w+): ")
 #: A field within a key of the top level, with a comment behind it.
-_WITHIN: Final = re.compile(r"^  (\w+):.*?\s(# .*)$", re.MULTILINE)
+_WITHIN: Final = re.compile(r"^  (\w+):.*? (# .*)$", re.MULTILINE)
 
 
 def with_comments(template: str, sections: Mapping[str, str]) -> str:

@@ -569,6 +569,10 @@ def test_a_field_that_may_be_left_out_takes_the_place_of_its_comment() -> None:
     template = "# About it.\nschema: 1\n\n# Runs.\n# every: {n: 1}\n\nlast:\n  a: 1  # why\n"
     left_out = with_comments(template, {"schema": "schema: 1\n", "last": "last:\n  a: 2\n"})
     assert left_out == "schema: 1\n\n# Runs.\n# every: {n: 1}\nlast:\n  a: 2  # why\n"
+    plain = "schema: 1\nfirst:\n  a: 1\n# Of last.\nlast: 2\n"
+    kept = {"schema": "schema: 1\n", "first": "first:\n  a: 2\n", "last": "last: 3\n"}
+    said = "schema: 1\nfirst:\n  a: 2\n\n# Of last.\nlast: 3\n"
+    assert with_comments("\n" + plain, kept) == said
     there = with_comments(template, {"schema": "schema: 1\n", "every": "every:\n  n: 2\n"})
     assert there == "schema: 1\n\n# Runs.\nevery:\n  n: 2\n"
 
