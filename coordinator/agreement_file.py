@@ -296,7 +296,13 @@ def save_signed(path: Path, signed: SignedAgreement) -> None:
 
 
 def privacy_template(
-    epsilon: Decimal | None, *, customers: int, n_partners: int, anew: bool = False
+    epsilon: Decimal | None,
+    *,
+    customers: int,
+    n_partners: int,
+    anew: bool = False,
+    delta: Decimal | None = None,
+    smallest: int | None = None,
 ) -> str:
     """The part of a new agreement about plan, privacy and secure sum.
 
@@ -305,6 +311,8 @@ def privacy_template(
         customers: All parties' row caps together: delta is well below one in that many.
         n_partners: How many parties there are so far.
         anew: Whether every run starts anew.
+        delta: Instead of the one that goes with `customers`.
+        smallest: The partners without which no run goes on, instead of a new agreement's.
 
     Raises:
         UsageError: No agreement could be made with that epsilon.
@@ -325,7 +333,7 @@ def privacy_template(
             f"--epsilon {epsilon}: from {_LEAST_EPSILON} to {_MOST_EPSILON} are allowed",
             remedy="1 is usual, 0.1 strong, above 4 weak; --exact is without any noise",
         )
-    delta = new_draft.delta_for(customers)
+    delta = new_draft.delta_for(customers) if delta is None else delta
     rho = rho_for(float(epsilon), float(delta))
     right = guessed_right(float(epsilon), float(delta))
     return _NOISED.format(
@@ -341,8 +349,32 @@ def privacy_template(
         spare=new_draft.SPARE_ROUNDS,
         group=new_draft.MAX_PARTNERS_PER_CUSTOMER,
         n_partners=n_partners,
-        smallest=max((n_partners + sets.max_colluding) // 2 + 1, sets.min_partners),
+        smallest=smallest or max((n_partners + sets.max_colluding) // 2 + 1, sets.min_partners),
         secure_sum=secure_sum,
+    )
+
+
+def template_of(agreement: Agreement) -> str:
+    """A new agreement's YAML with the comments that are true of `agreement`, for these."""
+    terms = agreement.privacy
+    privacy = (
+        privacy_template(None, customers=1, n_partners=agreement.n_partners)
+        if terms is None
+        else privacy_template(
+            terms.epsilon,
+            customers=1,
+            n_partners=agreement.n_partners,
+            delta=terms.delta,
+            smallest=agreement.smallest_set,
+        )
+    )
+    named = ("id", "purpose", "purpose_term", "notice_version", "effective", "review_by", "expires")
+    return agreement_template(
+        **dict.fromkeys((*named, "legal_name", "contact", "public_key"), "-"),
+        parties=[],
+        privacy=privacy,
+        software=Software(version=agreement.software.version, sha256=agreement.software.sha256),
+        four_eyes=agreement.four_eyes,
     )
 
 

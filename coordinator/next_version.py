@@ -10,6 +10,8 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml.compat import StringIO
 
+from coordinator.agreement_file import template_of
+from coordinator.draft_comments import with_comments
 from protocol.agreement.document import Agreement, time_text
 from protocol.agreement.governance import CONSENT
 from protocol.agreement.partner_card import PartnerCard
@@ -28,8 +30,9 @@ _NEW_PARTY: Final = {
 _HEAD: Final = """\
 # Version {version} of agreement {id}, to be read and signed by every partner. All is as in version
 # {before}, which it supersedes, but the days, the software, and whatever you change here. Decimals
-# are written in quotes. Check it with `fedseg-coordinator agreement lint`, which shows what
-# differs, and make the file to sign with `fedseg-coordinator agreement draft`.
+# are written in quotes. `fedseg-coordinator agreement lint FILE --dir FOLDER` checks it and, with
+# the coordinator's folder, shows what differs; then propose it online, `agreement propose`, or
+# make the file to sign, `agreement draft`.
 """
 
 
@@ -97,7 +100,10 @@ def as_yaml(agreement: Agreement) -> str:
     """A next version as the file that people edit."""
     yaml = YAML(pure=True)  # which keeps the order
     yaml.width = 96
-    text = StringIO()
-    yaml.dump(agreement.to_dict(), text)
+    sections = {}
+    for key, value in agreement.to_dict().items():
+        text = StringIO()
+        yaml.dump({key: value}, text)
+        sections[key] = text.getvalue()
     head = _HEAD.format(id=agreement.id, version=agreement.version, before=agreement.version - 1)
-    return head + text.getvalue()
+    return head + with_comments(template_of(agreement), sections)

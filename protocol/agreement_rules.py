@@ -264,8 +264,11 @@ def _secure_sum_problems(a: Agreement) -> Iterator[AgreementError]:
         )
     if a.n_partners < a.smallest_set:
         yield AgreementError(
-            f"{a.n_partners} parties are fewer than the smallest set of {a.smallest_set}",
+            f"{a.n_partners} {'party is' if a.n_partners == 1 else 'parties are'} fewer than the "
+            f"smallest set of {a.smallest_set}",
             code="E-PARTNERS",
+            remedy="take more partners into the agreement, or lower secure_sum.min_partners or "
+            "max_colluding as far as they make it so large",
         )
 
 

@@ -35,3 +35,6 @@ MAX_CHAIN_LINKS: Final = 4_096
 MAX_REQUEST_BYTES: Final = 24 << 20
 #: Largest reply of a node: one masked message or one READY.
 MAX_REPLY_BYTES: Final = 12 << 20
+
+#: Row cap of a partner that proposed none of its own: what `init` and `join` of a node write.
+USUAL_MAX_CUSTOMERS: Final = 1_000_000

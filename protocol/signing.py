@@ -31,6 +31,11 @@ def key_id(public_key: bytes) -> str:
     return hashlib.sha256(exactly(public_key, PUBLIC_KEY_BYTES, "an Ed25519 key")).hexdigest()
 
 
+def public_key_words(public_key: bytes) -> str:
+    """How files write a key that people are told by its id."""
+    return f"In files, as public_key of a card or an agreement, it is {public_key.hex()}."
+
+
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
     """The raw 32-byte public key of `key`."""
     return key.public_key().public_bytes_raw()

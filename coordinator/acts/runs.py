@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from coordinator.control.standing import parties_readiness
+from coordinator.control.standing import (
+    AWAY,
+    NOT_READY,
+    READY,
+    PartnerReadiness,
+    parties_readiness,
+)
 from coordinator.control.unready import Unready, check_enough_ready
 from coordinator.runs.in_force import chosen_in_force
 from coordinator.runs.late_refusals import late_refusal_words
@@ -18,16 +24,41 @@ from protocol.errors import UsageError
 
 
 def to_know_before(
-    rows: Sequence[RunRow], agreement: Agreement, not_ready: Sequence[Unready]
+    rows: Sequence[RunRow],
+    agreement: Agreement,
+    not_ready: Sequence[Unready],
+    partners: Sequence[PartnerReadiness],
+    *,
+    grace_s: float,
 ) -> list[str]:
-    """What to know before a run under an agreement: who is not ready, and who refused late before.
+    """What to know before a run under an agreement.
+
+    Who is away and how long it waits, who is not ready, and who refused late before.
 
     Args:
         rows: Runs, also of other agreements.
         not_ready: As `unready_for` says.
+        partners: As `parties_readiness` says.
+        grace_s: Seconds that missing partners are waited for.
     """
     earlier = [row for row in rows if row.agreement_hash == agreement.hash]
-    return [*(one.words for one in not_ready), *late_refusal_words(earlier)]
+    return [
+        *_away_words(partners, grace_s),
+        *(one.words for one in not_ready),
+        *late_refusal_words(earlier),
+    ]
+
+
+def _away_words(partners: Sequence[PartnerReadiness], grace_s: float) -> list[str]:
+    """Who is away and who is there, as far as that is known, and how long the run waits."""
+    away = [one.partner for one in partners if one.state == AWAY]
+    if not away:
+        return []
+    there = [one.partner for one in partners if one.state in (READY, NOT_READY)]
+    return [
+        f"not connected now: {', '.join(away)}; connected: {', '.join(there) or 'nobody'}. The run "
+        f"waits {grace_s:g} s for whoever is missing, then goes on without, or ends"
+    ]
 
 
 def start_run(

@@ -64,11 +64,13 @@ def lint(
     for warning in warnings:
         diagnostics.print(f"warning: {warning}", style="yellow")
     differing = drafting.since_version_before(agreement, directory)
+    left_out = drafting.not_compared(agreement, directory)
     output.result(
         {
             **agreement.named(),
             "problems": [],
             "warnings": warnings,
+            "not_compared": left_out,
             "changes": None if differing is None else differing.to_dict(),
         },
         *drafting.changed_words(differing),
@@ -76,6 +78,7 @@ def lint(
         f"{len(agreement.features)} features, "
         f"{_clusters(agreement)}; {promised(agreement)}.",
         _all_runs(agreement),
+        *(f"Not compared: {why}." for why in left_out),
     )
 
 

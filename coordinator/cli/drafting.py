@@ -21,8 +21,15 @@ from coordinator.agreement_file import (
 )
 from coordinator.cli.cards import load_cards
 from coordinator.cli.options import HERE, Directory
-from coordinator.cli.parties import admitted_cards, refuse_nobody, warn_of_waiting
+from coordinator.cli.parties import (
+    admitted_cards,
+    are_joined,
+    refuse_few,
+    refuse_nobody,
+    warn_of_waiting,
+)
 from coordinator.config import CoordinatorConfig
+from coordinator.new_draft import secure_sum_for
 from coordinator.next_version import as_yaml, next_version
 from machine.console import Format, FormatOption, diagnostics, output
 from machine.files import write_file
@@ -142,7 +149,10 @@ def draft(
 ) -> None:
     """Write a new agreement in YAML from partners' cards; or, from YAML, the file to be signed."""
     if out.exists():
-        raise UsageError(f"{out} exists already", remedy="choose another --out")
+        raise UsageError(
+            f"--out {out} exists already",
+            remedy=f"name another file with --out, or delete {out} if it is not needed any more",
+        )
     of_a_new_one: dict[str, object] = {
         "--purpose": purpose, "--purpose-term": purpose_term, "--notice-version": notice_version,
         "--epsilon": epsilon, "--exact": exact or None, "--start": start,
@@ -171,6 +181,9 @@ def draft(
         cards += admitted_cards(config, besides={one.id for one in cards})
         if not cards:
             refuse_nobody(config)
+        needed = secure_sum_for(len(cards), exact=exact).min_partners
+        if len(cards) < needed:
+            refuse_few(config, cards, needed)
     parties = [_party_values(read) for read in cards]
     now = _today()
     text = agreement_template(
@@ -272,14 +285,19 @@ def _draft_next(
         },
         *changed_words(differing),
         f"Wrote {out}, version {written.version} of {written.id}. Edit it, then "
-        f"{_next(out, joined=joined)}.",
+        f"{_next(out, joined=joined or are_joined(config, written), directory=directory)}.",
     )
 
 
-def _next(out: Path, *, joined: bool) -> str:
-    """What is done with a draft: it is proposed online, or goes as a file to be signed."""
+def _next(out: Path, *, joined: bool, directory: Path = HERE) -> str:
+    """What is done with a draft: it is proposed online, or goes as a file to be signed.
+
+    Args:
+        directory: The coordinator's folder, which is named where it is not the usual one.
+    """
+    where = "" if directory == HERE else f" --dir {directory}"
     then = f"agreement propose {out}" if joined else f"agreement draft {out} --out …"
-    return f"`agreement lint {out}` and `{then}`"
+    return f"`agreement lint {out}{where}` and `{then}{where}`"
 
 
 def _newest(published: Sequence[SignedAgreement], id: str | None) -> Agreement:
@@ -323,6 +341,18 @@ def since_version_before(agreement: Agreement, directory: Path) -> Differences |
         if signed.agreement.hash == agreement.supersedes:
             return Differences.between(signed.agreement, agreement)
     return None
+
+
+def not_compared(agreement: Agreement, directory: Path) -> list[str]:
+    """What could not be looked at beside the version that it supersedes, and why, in words."""
+    if agreement.supersedes is None or since_version_before(agreement, directory) is not None:
+        return []
+    if not (directory / settings.FILE_NAME).exists():
+        return [
+            f"{directory} is no coordinator's folder: neither what differs from the version before "
+            "nor row caps beside the last release were looked at; name the folder with --dir"
+        ]
+    return ["the version that it supersedes is not kept here: what differs was not looked at"]
 
 
 def changed_words(differing: Differences | None) -> list[object]:

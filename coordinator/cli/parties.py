@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from typing import Final, NoReturn
 
 from coordinator.config import CoordinatorConfig
 from coordinator.control.joined import joined_cards, waiting_partners
 from machine.console import output
+from protocol.agreement.document import Agreement
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import UsageError
 
@@ -21,6 +22,13 @@ def admitted_cards(config: CoordinatorConfig, *, besides: Collection[str]) -> li
         return [card for card in joined_cards(store) if card.id not in besides]
 
 
+def are_joined(config: CoordinatorConfig, agreement: Agreement) -> bool:
+    """Whether every party of `agreement` joined by invitation, so that it is proposed online."""
+    with closing(config.open_store()) as store:
+        joined = {card.id for card in joined_cards(store)}
+    return joined >= {party.id for party in agreement.parties}
+
+
 def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
     """Refuse a draft without a party; raises UsageError, which names who waits."""
     waiting = _waiting(config)
@@ -28,6 +36,17 @@ def refuse_nobody(config: CoordinatorConfig) -> NoReturn:
         "no partner that joined is admitted"
         + (f"; joined, but not admitted yet: {', '.join(waiting)}" if waiting else ""),
         remedy=f"{_ADMIT}, then draft again" if waiting else "fedseg-coordinator partner invite",
+    )
+
+
+def refuse_few(config: CoordinatorConfig, cards: Sequence[PartnerCard], needed: int) -> NoReturn:
+    """Refuse a draft of fewer parties than a run needs; raises UsageError, which names them."""
+    waiting = _waiting(config)
+    raise UsageError(
+        f"an agreement needs {needed} partners at least; admitted: "
+        f"{', '.join(card.id for card in cards)}; joined, but not admitted yet: "
+        f"{', '.join(waiting) or 'nobody'}",
+        remedy=f"{_ADMIT if waiting else 'fedseg-coordinator partner invite'}, then draft again",
     )
 
 

@@ -17,6 +17,7 @@ from coordinator.cli.progress import follow
 from coordinator.cli.run_plan import plan
 from coordinator.cli.schedule import schedule
 from coordinator.config import CoordinatorConfig
+from coordinator.control.standing import parties_readiness
 from coordinator.control.unready import unready_for
 from coordinator.runs.chosen_run import find_run
 from coordinator.runs.in_force import chosen_in_force
@@ -58,7 +59,9 @@ def start(
     with noted(config, "run start", agreement):
         chosen = chosen_in_force(store, agreement, now)
         not_ready = unready_for(store, chosen, without=left_out, now=now)
-        notes = to_know_before(store.runs(), chosen, not_ready)
+        partners = parties_readiness(store, chosen, without=left_out, now=now)
+        grace_s = config.patience.grace_s
+        notes = to_know_before(store.runs(), chosen, not_ready, partners, grace_s=grace_s)
         start_run(store, agreement, run_id=run_id, without=left_out, now=now)
     if not watch and not is_served(directory):
         notes.append(f"{NOT_SERVED}; the run waits")

@@ -27,7 +27,7 @@ from coordinator.store.settings import FILE
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from protocol.errors import ConfigError, UsageError
-from protocol.signing import public_bytes
+from protocol.signing import key_id, public_bytes
 
 SERVER_NAME = "coordinator"
 LIFETIME_DAYS = 825
@@ -123,6 +123,7 @@ def init(
         CoordinatorConfig.load(directory).open_store().close()
     data = {
         "directory": str(directory),
+        "key": key_id(public_bytes(key)),
         "public_key": public_bytes(key).hex(),
         "root_certificates": str(files.authority),
         "control_port": control_port,
@@ -136,7 +137,7 @@ def init(
             if control_port is None
             else "Invite partners: fedseg-coordinator partner invite ID"
         ),
-        f"Public key {data['public_key']}",
+        f"Signing key {data['key']}",
     )
 
 

@@ -15,6 +15,7 @@ from coordinator.acts.runs import to_know_before
 from coordinator.config import CoordinatorConfig
 from coordinator.console.drawn import release_drawn
 from coordinator.control.proposals import Proposals
+from coordinator.control.standing import parties_readiness
 from coordinator.control.unready import Unready, unready_for
 from coordinator.report.released import report_of, view_of
 from coordinator.runs.due import scheduled_agreements
@@ -93,13 +94,18 @@ class Pages:
             "runs": [(row.run_id.hex(), short(row.run_id), row.state) for row in rows],
             "served": is_served(self._config.directory),
             "startable": [
-                (id, to_know_before(rows, one, self._unready(one, asked.now)))
+                (id, self._to_know_before(rows, one, asked.now))
                 for id, one in in_force(self._store, asked.now).items()
             ]
             if starts
             else [],
             "renewed_s": _RENEWED_S if all(row.ended for row in rows) else _LISTED_S,
         }
+
+    def _to_know_before(self, rows: list[RunRow], one: Agreement, now: datetime) -> list[str]:
+        partners = parties_readiness(self._store, one, without=(), now=now)
+        grace_s = self._config.patience.grace_s
+        return to_know_before(rows, one, self._unready(one, now), partners, grace_s=grace_s)
 
     def _unready(self, agreement: Agreement, now: datetime) -> list[Unready]:
         return unready_for(self._store, agreement, without=(), now=now)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from machine.drawing.numbers import number_text, range_text
 from machine.tables import Table
+from machine.text import number_words
 
-#: Significant digits in tables on a terminal.
-DIGITS: Final = 4
 #: Length up to which a header is not wrapped, and the largest one of its lines.
 _EASY, _MOST = 9, 20
 #: Width of a column beyond its text: padding and a rule.
@@ -30,7 +28,7 @@ def centre_tables(
     Args:
         values: Shape ``(n_rows, n_features)``.
     """
-    cells = [[number_text(value, digits=DIGITS) for value in row] for row in values]
+    cells = [[number_words(value) for value in row] for row in values]
     return feature_tables(titles, names, columns, rows, cells, width=width)
 
 
@@ -38,9 +36,13 @@ def range_cells(ranges: Sequence[Sequence[tuple[float, float] | None]]) -> list[
     """Ranges as text; a dash where one is too narrow to see under the noise.
 
     >>> range_cells([[(0.0, 3.14159), None]])
-    [['0 – 3.14', '–']]
+    [['0 – 3.142', '–']]
     """
-    return [[range_text(*found) if found else "–" for found in row] for row in ranges]
+    return [[_range_words(*found) if found else "–" for found in row] for row in ranges]
+
+
+def _range_words(low: float, high: float) -> str:
+    return f"{number_words(low)} – {number_words(high)}"
 
 
 def feature_tables(

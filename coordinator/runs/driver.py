@@ -25,6 +25,7 @@ from coordinator.runs.farewells import LEFT_OUT, Farewells
 from coordinator.runs.links import Links
 from coordinator.runs.outlook import FIRST_RUN, Outlook, Waiting, lacks_few_at_first, outlook
 from coordinator.runs.refusals import Refusals
+from coordinator.runs.remedies import NO_ANSWER
 from coordinator.runs.running_time import RunningTime
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
@@ -268,12 +269,20 @@ class RunDriver:
             if handle in self._farewells.open:
                 self._farewells.take(handle, reply)
             elif reply.error is not None:
-                logger.warning("%s refuses: %s", self._named(reply.node), reply.error)
-                self._refusals.note(reply.node, reply.error)
-                self._note_heard(self._links.partner(reply.node))
+                self._take_error(reply.node, reply.error)
             elif reply.message is not None:
                 took = self._take(reply, reply.message) or took
         return took
+
+    def _take_error(self, node: int, code: str) -> None:
+        """Note a node's refusal, or that no reply came: then nobody was heard, nothing refused."""
+        if code == NO_ANSWER:
+            logger.warning("no reply of %s came", self._named(node))
+            self._refusals.forget_code(node)
+            return
+        logger.warning("%s refuses: %s", self._named(node), code)
+        self._refusals.note(node, code)
+        self._note_heard(self._links.partner(node))
 
     def _take(self, reply: Reply, message: bytes) -> bool:
         machine = self._machine

@@ -14,7 +14,7 @@ from protocol.errors import RunFailedError
 from protocol.participants import Members
 from protocol.privacy.words import counted
 
-#: Codes of a node that may go away by themselves; the node is asked again.
+#: Codes that may go away by themselves, the carrier's own among them; the node is asked again.
 PASSING: Final = ("E-SOURCE", "E-STORE", "E-INTERNAL", "E-TRANSPORT", "E-EGRESS-HELD")
 
 #: Refusals for lack of budget, which only people change, so that waiting helps nobody.
@@ -60,6 +60,13 @@ class Refusals:
             self.unnamed[node] = code
             return
         self.by_partner[partner] = code
+
+    def forget_code(self, node: int) -> None:
+        """`node` is away: what it refused last is not why it is missing now."""
+        self.unnamed.pop(node, None)
+        partner = self._links.partner(node)
+        if partner is not None:
+            self.by_partner.pop(partner, None)
 
     def forget(self, node: int, partner: int) -> None:
         """`node` has answered for `partner`."""

@@ -10,7 +10,7 @@ from coordinator.store.hand_overs import KeptHandOvers
 from machine.shown import Shown
 from machine.tables import Table, filled_table
 from protocol.agreement.hand_over import COLUMNS, HandOver
-from protocol.signing import key_id
+from protocol.signing import key_id, public_key_words
 
 
 def keys_shown(store: CoordinatorStore, coordinator_key: bytes) -> Shown:
@@ -29,6 +29,7 @@ def keys_shown(store: CoordinatorStore, coordinator_key: bytes) -> Shown:
         },
         parts=[
             f"The coordinator's signing key is {key_id(coordinator_key)}.",
+            public_key_words(coordinator_key),
             hand_overs_table(known) if known else "No key was handed over.",
             *forks.parts,
         ],

@@ -9,6 +9,7 @@ from typing import Any
 from coordinator.control.standing import UNKNOWN, PartnerReadiness, parties_readiness
 from coordinator.control.unready import check_enough_ready
 from coordinator.runs.forecast import (
+    AGREED,
     Budget,
     LastRun,
     Precision,
@@ -27,6 +28,7 @@ from machine.text import how_many, minute, number_words, short
 from protocol.agreement.document import Agreement
 from protocol.clustering.plan import last_questions
 from protocol.errors import FedsegError, RuleError
+from protocol.limits import USUAL_MAX_CUSTOMERS
 from protocol.percents import whole_percent_words
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted
@@ -76,6 +78,7 @@ def plan_shown(
             "max_questions": chosen.plan.max_rounds,
             "budget": None if costs is None else costs.to_dict(),
             "precision": None if expected is None else expected.to_dict(),
+            "assumed": [] if expected is None else assumed_words(chosen, expected),
             "last_runs": [one.to_dict() for one in took],
         },
         parts=[
@@ -171,6 +174,7 @@ def _precision_view(agreement: Agreement, expected: Precision | None) -> list[ob
         row(f"mean {centre.feature}", f"± {number_words(centre.margin)} {centre.unit}", "estimated")
     last = last_questions(agreement.plan)
     return [
+        *assumed_words(agreement, expected),
         table,
         f"± holds 95 of 100 errors that the noise makes. Centres are those of "
         f"{how_many(expected.n_segments, 'segment')} of {number_words(noise.segment)} customers "
@@ -179,6 +183,25 @@ def _precision_view(agreement: Agreement, expected: Precision | None) -> list[ob
         f"half as many customers has twice the error. Of the questions {last} are about sizes and "
         "distances.",
     ]
+
+
+def assumed_words(agreement: Agreement, expected: Precision) -> list[str]:
+    """What is assumed where no release counted customers and nobody said how many there are."""
+    if expected.customers_from != AGREED:
+        return []
+    found = [
+        f"Assumed, as no release has counted them: {expected.customers:,} customers, the most that "
+        "max_customers allows. Of fewer the errors are greater, ten times with a tenth: say how "
+        "many there are with --customers."
+    ]
+    names = [p.id for p in agreement.parties if p.max_customers == USUAL_MAX_CUSTOMERS]
+    if names:
+        found.append(
+            f"Warning: max_customers of {', '.join(names)} is {USUAL_MAX_CUSTOMERS:,}, which is "
+            "what a node proposes where nobody chose: the figures below say nothing of fewer "
+            "customers."
+        )
+    return found
 
 
 def _whose(expected: Precision) -> str:

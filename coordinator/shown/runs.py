@@ -16,7 +16,8 @@ from machine.tables import Table, folding_table
 from machine.text import minute, short, shown
 from protocol.agreement.document import Agreement
 from protocol.messages import round_number
-from protocol.release.document import promised
+from protocol.privacy.accounting import epsilon_text
+from protocol.release.document import SignedRelease, promised
 
 #: Missed runs that are told in words; JSON has all.
 _MISSED_SHOWN = 10
@@ -37,6 +38,9 @@ def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -
     table.add_column("state", no_wrap=True)
     table.add_column("rounds", justify="right")
     table.add_column("started", no_wrap=True)
+    spent = _epsilons(store)
+    if spent:
+        table.add_column("epsilon", justify="right")
     table.add_column("now, or reason", overflow="fold")
     for row in rows:
         table.add_row(
@@ -44,12 +48,18 @@ def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -
             row.state,
             str(row.progress.get("round", "")),
             minute(row.created_at),
+            *([_epsilon_cell(spent.get(row.run_id))] if spent else []),
             f"{row.code} {row.reason}".strip() if row.ended else _now_words(row, now),
         )
     return Shown(
         values={
             "runs": [
-                row.to_dict() | {"privacy": privacy[row.agreement_hash], "due": due.get(row.run_id)}
+                row.to_dict()
+                | {
+                    "privacy": privacy[row.agreement_hash],
+                    "epsilon": spent.get(row.run_id),
+                    "due": due.get(row.run_id),
+                }
                 for row in rows
             ],
             "missed": [one.to_dict() for one in skipped],
@@ -58,8 +68,25 @@ def runs_shown(store: CoordinatorStore, rows: Sequence[RunRow], now: datetime) -
             table if rows else "No run has been asked for yet.",
             *missed_lines(skipped[:_MISSED_SHOWN]),
             *(f"Privacy: {words}." for words in sorted(set(privacy.values()))),
+            "That is the most that a run costs; epsilon is what each release states of its own."
+            if spent
+            else "",
         ],
     )
+
+
+def _epsilons(store: CoordinatorStore) -> dict[bytes, float]:
+    """What each release with noise states as its epsilon, by run."""
+    found = {}
+    for run_id, _, envelope in store.releases():
+        privacy = SignedRelease.from_bytes(envelope).release.privacy
+        if privacy is not None:
+            found[run_id] = privacy.epsilon
+    return found
+
+
+def _epsilon_cell(epsilon: float | None) -> str:
+    return "" if epsilon is None else epsilon_text(epsilon)
 
 
 def standing_shown(row: RunRow, *, served: bool, now: datetime) -> Shown:

@@ -59,15 +59,13 @@ class Scale:
         return [step * n for n in range(first, first + 12) if step * n < self.upper]
 
 
-def number_text(value: float, *, digits: int = 3) -> str:
-    """A number with `digits` significant digits, at least two.
+def number_text(value: float) -> str:
+    """A number with three significant digits.
 
     Digits before the point are always kept, and whole numbers get none after it.
 
     >>> [number_text(v) for v in (0, 0.01234, 3.14159, 42.42, 987.6, 12345.6, -0.0001)]
     ['0', '0.0123', '3.14', '42.4', '988', '12,346', '-0.0001']
-    >>> [number_text(v, digits=4) for v in (0.0299, 3.14159, 42.42, 987.6, 12345.6)]
-    ['0.0299', '3.142', '42.42', '987.6', '12,346']
     """
     size = abs(value)
     if not math.isfinite(value):
@@ -75,8 +73,8 @@ def number_text(value: float, *, digits: int = 3) -> str:
     if size == 0 or (value == int(value) and size >= 1):
         return f"{value:,.0f}"
     if size >= 1:
-        return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
-    return f"{value:.{digits}g}"
+        return f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}"
+    return f"{value:.3g}"
 
 
 def range_text(low: float, high: float) -> str:

@@ -45,6 +45,7 @@ from partner_node.membership import AUTHORITY_FILE, CERTIFICATE_FILE, Membership
 from protocol.control.enrolment import short_code
 from protocol.control.invitation import MAX_CHARACTERS, Invitation
 from protocol.errors import RuleError, UsageError
+from protocol.limits import USUAL_MAX_CUSTOMERS
 
 
 def join(
@@ -72,7 +73,7 @@ def join(
     youngest_customer: YoungestCustomer = None,
     unit: Unit = None,
     notice_version: NoticeVersion = "1",
-    max_customers: MaxCustomers = 1000000,
+    max_customers: MaxCustomers = USUAL_MAX_CUSTOMERS,
     passphrase_env: PassphraseEnv = False,
     proxy: Annotated[
         str | None,

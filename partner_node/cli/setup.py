@@ -41,6 +41,8 @@ from partner_node.home import CARD_FILE, NodeHome
 if TYPE_CHECKING:
     from partner_node.preflight import Report
 from protocol.errors import AgreementError
+from protocol.limits import USUAL_MAX_CUSTOMERS
+from protocol.signing import key_id
 
 
 def init(
@@ -70,7 +72,7 @@ def init(
     youngest_customer: YoungestCustomer = None,
     unit: Unit = None,
     notice_version: NoticeVersion = "1",
-    max_customers: MaxCustomers = 1000000,
+    max_customers: MaxCustomers = USUAL_MAX_CUSTOMERS,
     passphrase_env: PassphraseEnv = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
@@ -112,10 +114,12 @@ def init(
             "directory": str(directory),
             "card": str(directory / CARD_FILE),
             "warnings": made.warnings,
+            "key": key_id(made.card.public_key),
             **made.card.to_dict(),
         },
         f"Node made in {directory}. Send {directory / CARD_FILE} to the coordinator; it holds "
         "public keys only.",
+        f"Signing key {key_id(made.card.public_key)}",
     )
 
 

@@ -9,7 +9,7 @@ from partner_node.shown.refused_hand_overs import refused_words
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refused_hand_overs import RefusedHandOvers
 from protocol.agreement.hand_over import COLUMNS
-from protocol.signing import key_id
+from protocol.signing import key_id, public_key_words
 
 
 def keys_shown(home: NodeHome, store: NodeStore) -> Shown:
@@ -26,6 +26,7 @@ def keys_shown(home: NodeHome, store: NodeStore) -> Shown:
         },
         parts=[
             f"The signing key of {home.config.node.partner} is {key_id(own)}.",
+            public_key_words(own),
             filled_table("Hand-overs", COLUMNS, (one.cells for one in known))
             if known
             else "No key was handed over, as far as this node knows.",

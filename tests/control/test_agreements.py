@@ -61,6 +61,29 @@ def test_with_the_last_signature_an_agreement_is_published(parties: Parties) -> 
     assert parties.sign(parties.nodes[0]) == "complete: true", "signing twice changes nothing"
 
 
+def test_a_proposal_that_a_party_declined_is_not_called_open(
+    parties: Parties, shell: Shell
+) -> None:
+    op, words = operator(shell), ("agreement", "status", "--dir", parties.lab.config.directory)
+    name = f"{parties.draft.agreement.hash.hex()[:16]}…"
+    assert f"{name}: open" in " ".join(op(*words).out.split())
+    parties.decline(parties.nodes[0], "no")
+    partner = parties.nodes[0].card.id
+    assert f"{name}: declined by {partner}" in " ".join(op(*words).out.split())
+
+
+def test_the_next_version_of_partners_that_joined_is_proposed(
+    parties: Parties, shell: Shell
+) -> None:
+    for node in parties.nodes:
+        parties.sign(node)
+    folder, id = parties.lab.config.directory, parties.draft.agreement.id
+    words = ("agreement", "draft", "--next", "--id", id, "--out", "next.yaml", "--dir", folder)
+    out = " ".join(operator(shell)(*words).out.split())
+    assert "agreement propose next.yaml" in out
+    assert "agreement lint next.yaml --dir" in out
+
+
 def test_an_agreement_is_shown_to_its_parties_alone(parties: Parties) -> None:
     other = parties.lab.join(f"{parties.draft.agreement.id}-other")
     parties.lab.admit(other)

@@ -24,7 +24,7 @@ from protocol.control.calls import ENROL
 from protocol.control.invitation import Invitation
 from protocol.errors import ConfigError, TransportError
 from tests.control.commands import invited, join_words, line_of, member, operator, shell
-from tests.control.lab import RUNS_PORT, Lab, lab, no_run
+from tests.control.lab import FILE, RUNS_PORT, Lab, lab, no_run, serving
 from tests.end_to_end.transport_support import wait_for
 from tests.shell import Shell
 
@@ -297,9 +297,9 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
     shell: Shell, lab: Lab, tmp_path: Path
 ) -> None:
     op, at = operator(shell), ("--dir", lab.config.directory)
-    for name in ("drafted", "waits"):
+    for name in ("drafted", "second", "waits"):
         data = shell.json(*join_words(invited(shell, lab, name), tmp_path / name))
-        if name == "drafted":
+        if name != "waits":
             op.json("partner", "admit", "--code", data["code"], *at)
     done = op("agreement", "draft", "--joined", "--out", tmp_path / "a.yaml", *at)
     text = (tmp_path / "a.yaml").read_text()
@@ -309,6 +309,25 @@ def test_a_draft_takes_the_cards_of_admitted_partners_that_joined(
     assert "waits" in warned
     assert "drafted" not in warned
     assert "agreement propose" in " ".join(done.out.split())
+    again = ("agreement", "draft", "--joined", "--out", tmp_path / "a.yaml", *at)
+    assert "--out, or delete" in op.refused(*again, status=2)["remedy"]
+
+
+def test_a_draft_of_one_admitted_partner_is_refused_and_says_who_waits(
+    shell: Shell, tmp_path: Path
+) -> None:
+    op, out = operator(shell), tmp_path / "few.yaml"
+    with serving(tmp_path / "control", store=FILE) as own:
+        at = ("--dir", own.config.directory)
+        for name in ("first", "waits"):
+            data = shell.json(*join_words(invited(shell, own, name), tmp_path / name))
+            if name == "first":
+                op.json("partner", "admit", "--code", data["code"], *at)
+        error = op.refused("agreement", "draft", "--joined", "--out", out, *at, status=2)
+    assert "needs 2 partners at least; admitted: first; " in error["message"]
+    assert error["message"].endswith("not admitted yet: waits")
+    assert "partner admit --code" in error["remedy"]
+    assert not out.exists()
 
 
 def test_a_draft_of_partners_that_joined_has_one_at_least(

@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from coordinator import cli
-from coordinator.agreement_file import load_signed, load_yaml
+from coordinator.agreement_file import load_signed, load_yaml, template_of
 from coordinator.cli import app, progress
 from coordinator.config import CoordinatorConfig
+from coordinator.draft_comments import with_comments
 from coordinator.runs.life import serve_lock
 from machine.text import minute
 from protocol.agreement.document import Agreement
@@ -200,6 +201,17 @@ def test_init_closes_a_folder_that_is_there_to_others(shell: Shell, tmp_path: Pa
     folder.chmod(0o777)
     shell.json(*INIT, "--dir", folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_init_names_the_signing_key_as_key_show_does(shell: Shell, tmp_path: Path) -> None:
+    done = shell(*INIT, "--dir", tmp_path / "c")
+    known = shell.json("key", "show", "--dir", tmp_path / "c")
+    assert f"Signing key {known['key']}" in " ".join(done.out.split())
+    assert known["public_key"] not in done.out
+    shown = shell("key", "show", "--dir", tmp_path / "c").out
+    assert known["key"] in shown
+    assert f"it is {known['public_key']}" in " ".join(shown.split())
+    assert shell.json(*INIT, "--dir", tmp_path / "d")["key"] != known["key"]
 
 
 def test_init_never_overwrites(shell: Shell, home: Path) -> None:
@@ -532,6 +544,37 @@ def test_what_changed_is_shown_when_the_next_version_is_checked_and_made(
     assert load_signed(tmp_path / "next.json").agreement.supersedes == before.hash
     elsewhere = ("agreement", "lint", "next.yaml", "--dir", tmp_path / "nowhere")
     assert shell.json(*elsewhere)["changes"] is None
+    (why,) = shell.json(*elsewhere)["not_compared"]
+    assert "name the folder with --dir" in why
+    assert "Not compared: " in shell(*elsewhere).out
+    assert shell.json(*words)["not_compared"] == []
+
+
+def test_a_next_version_is_explained_as_a_new_agreement_is(
+    shell: Shell, published: Path, tmp_path: Path
+) -> None:
+    next_version(shell, published)
+    text = (tmp_path / "next.yaml").read_text(encoding="utf-8")
+    head, _, rest = text.partition("schema:")
+    assert "agreement lint FILE --dir FOLDER" in head
+    written = load_yaml(tmp_path / "next.yaml")
+    comments = [one for one in template_of(written).splitlines() if "#" in one][3:]
+    assert len(comments) > 40
+    for comment in comments:
+        assert comment[comment.index("#") :] in rest
+    assert (tmp_path / "next.yaml").read_text().count("\nschedule:") == 0
+
+
+def test_a_field_that_may_be_left_out_takes_the_place_of_its_comment() -> None:
+    template = "# About it.\nschema: 1\n\n# Runs.\n# every: {n: 1}\n\nlast:\n  a: 1  # why\n"
+    left_out = with_comments(template, {"schema": "schema: 1\n", "last": "last:\n  a: 2\n"})
+    assert left_out == "schema: 1\n\n# Runs.\n# every: {n: 1}\nlast:\n  a: 2  # why\n"
+    plain = "schema: 1\nfirst:\n  a: 1\n# Of last.\nlast: 2\n"
+    kept = {"schema": "schema: 1\n", "first": "first:\n  a: 2\n", "last": "last: 3\n"}
+    said = "schema: 1\nfirst:\n  a: 2\n\n# Of last.\nlast: 3\n"
+    assert with_comments("\n" + plain, kept) == said
+    there = with_comments(template, {"schema": "schema: 1\n", "every": "every:\n  n: 2\n"})
+    assert there == "schema: 1\n\n# Runs.\nevery:\n  n: 2\n"
 
 
 def test_a_next_version_is_reviewed_and_ends_after_as_long_and_has_this_software(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from coordinator.report.tables import centre_tables, folded
-from machine.drawing.numbers import number_text
+from coordinator.report.tables import centre_tables, folded, range_cells
+from machine.text import number_words
+from partner_node.segments.tables import value_words
 
 
 def shown(columns: list[tuple[str, str]], values: list[list[float]], width: int = 80) -> str:
@@ -62,9 +63,16 @@ def test_no_name_unit_or_number_is_ever_cut(names: list[str], unit: str, value: 
     text = shown([(name, unit) for name in names], [[value] * len(names)])
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
-    assert text.count(number_text(value, digits=4)) >= len(names)
+    assert text.count(number_words(value)) >= len(names)
 
 
 @pytest.mark.parametrize("name", ["", "_", "a_b", "___", "x" * 60, "one two"])
 def test_folding_keeps_every_letter(name: str) -> None:
     assert folded(name).replace("\n", "").replace(" ", "") == name.replace(" ", "")
+
+
+def test_numbers_are_written_as_a_node_writes_them() -> None:
+    table = centre_tables(["t"], ["id"], [("visits", "")], [["S1"]], [[19.70]], width=80)[0]
+    (column,) = [list(one.cells) for one in table.columns[1:]]
+    assert column == [value_words(19.70, "units")] == ["19.7"]
+    assert range_cells([[(121.0, 181.3), None]]) == [["121 – 181.3", "–"]]

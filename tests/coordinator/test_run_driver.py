@@ -710,6 +710,24 @@ def test_a_refusal_that_may_pass_is_asked_again(code: str) -> None:
     assert 3 * PATIENCE.resend_s < federation.clock.now_s < 4 * PATIENCE.resend_s
 
 
+@pytest.mark.parametrize("code", ["E-TRANSPORT", "E-SOURCE"])
+def test_a_node_that_is_away_refused_nothing_and_was_not_heard(
+    code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The carrier says that no reply came; what the node itself says was heard."""
+    calls = itertools.count()
+    monkeypatch.setattr("coordinator.runs.driver.stamp_now", lambda: f"moment {next(calls)}")
+    federation = refusing(4, code, {1: 3})
+    seen: list[dict[str, Any]] = []
+    federation.run(on_progress=seen.append)
+    waits = [said for said in seen if said["waiting_for"] == ["partner-1"] and said["round"] == 1]
+    heard = {said["heard"]["partner-1"] for said in waits if said["phase"] == "answers"}
+    refused = code != "E-TRANSPORT"
+    assert (len(heard) > 1) is refused
+    assert heard
+    assert ({"partner-1": code} in [said["refusals"] for said in seen]) is refused
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "code",

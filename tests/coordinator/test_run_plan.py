@@ -14,11 +14,14 @@ from coordinator.config import CoordinatorConfig
 from coordinator.control.listening import Listening
 from coordinator.control.readiness import ReadinessRecords, ReadinessRow
 from coordinator.control.standing import AWAY, LEFT_OUT, NOT_READY, READY, UNKNOWN
+from coordinator.runs.forecast import precision
+from coordinator.shown.run_plan import assumed_words
 from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from protocol.coordinator_round import Phase
-from protocol.privacy.accounting import rho_of_cost
+from protocol.limits import USUAL_MAX_CUSTOMERS
+from protocol.privacy.accounting import epsilon_text, rho_of_cost
 from simulations.federation import FeatureTerms, Federation
 from simulations.privacy import benchmark_terms
 from tests.coordinator.test_coordinator_cli import NODE_KEYS, home, shell
@@ -274,4 +277,41 @@ def test_another_version_of_an_agreement_shares_its_budget(shell: Shell, home: P
     assert data["version"] == 2
     assert data["budget"]["runs_left_anew"] == [3, 3]
     assert data["last_runs"] == []
+    federation.store.close()
+
+
+def test_what_is_assumed_before_any_release_stands_before_the_figures(
+    shell: Shell, home: Path
+) -> None:
+    federation = noised(home)
+    terms = federation.agreement
+    parties = (replace(terms.parties[0], max_customers=USUAL_MAX_CUSTOMERS), *terms.parties[1:])
+    (assumed,) = planned(shell, home)["assumed"]
+    assert "Assumed, as no release has counted them: " in assumed
+    out = " ".join(shell("run", "plan", "--dir", home).out.split())
+    assert 0 < out.index("say how many there are with --customers") < out.index("Precision")
+    assert planned(shell, home, "--customers", 900)["assumed"] == []
+    expected = precision(replace(terms, parties=parties), None)
+    assert expected is not None
+    _, warned = assumed_words(replace(terms, parties=parties), expected)
+    assert f"max_customers of {parties[0].id} is 1,000,000" in warned
+    federation.run()
+    assert planned(shell, home)["assumed"] == []
+
+
+def test_each_run_and_release_is_listed_with_its_own_epsilon(shell: Shell, home: Path) -> None:
+    federation = noised(home)
+    federation.run()
+    federation.run()
+    runs = shell.json("run", "list", "--dir", home)["runs"]
+    releases = shell.json("release", "list", "--dir", home)["releases"]
+    follows, anew = (one["epsilon"] for one in runs)
+    assert follows < 0.9 * anew
+    assert [one["epsilon"] for one in releases] == [follows, anew]
+    assert [one["run_id"] for one in releases] == [one["run_id"] for one in runs]
+    for words in (("run", "list"), ("release", "list")):
+        lines = shell(*words, "--dir", home).out.splitlines()
+        for one in runs:
+            (line,) = [line for line in lines if one["run_id"][:8] in line]
+            assert f" {epsilon_text(one['epsilon'])} " in line
     federation.store.close()

@@ -97,6 +97,27 @@ def test_people_read_it_too_and_nothing_where_all_are_ready(
     )
 
 
+def test_who_is_not_connected_is_said_and_how_long_the_run_waits(
+    shell: Shell, published: Path, store: CoordinatorStore
+) -> None:
+    for shop in range(3):
+        say(store, shop)
+    assert not [
+        n
+        for n in shell.json("run", "start", "--dir", published)["notes"]
+        if "waits" in n and "connected" in n
+    ]
+    shell.json("run", "stop", "--dir", published)
+    for shop in (0, 2):
+        Listening(store).end(NODE_KEYS[shop])
+    done = shell("run", "start", "--dir", published)
+    grace_s = CoordinatorConfig.load(published).patience.grace_s
+    assert (
+        f"not connected now: shop-0, shop-2; connected: shop-1. The run waits {grace_s:g} s for "
+        "whoever is missing" in said_in(done.err)
+    )
+
+
 def test_whoever_is_left_out_is_not_waited_for(
     shell: Shell, published: Path, store: CoordinatorStore
 ) -> None:

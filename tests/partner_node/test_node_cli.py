@@ -1580,3 +1580,13 @@ def test_assignments_are_refused_when_a_question_would_be(
         config.write_text(text.replace(old, new))
         assert shell.refused(*words, status=3)["code"] == code
         assert not (tmp_path / "mine.csv").exists()
+
+
+def test_init_names_the_signing_key_as_key_show_does(shell: Shell, tmp_path: Path) -> None:
+    done = shell(*init_words(tmp_path / "node"))
+    known = shell.json("key", "show", "--dir", tmp_path / "node")
+    assert f"Signing key {known['key']}" in " ".join(done.out.split())
+    card = json.loads((tmp_path / "node" / "partner-card.json").read_text())
+    assert card["public_key"] == known["public_key"]
+    shown = " ".join(shell("key", "show", "--dir", tmp_path / "node").out.split())
+    assert f"it is {card['public_key']}" in shown
