@@ -67,6 +67,6 @@ def value_words(value: float, unit: str) -> str:
     """A feature's value for people: a share of customers in percent, else a number.
 
     >>> value_words(0.357, "share of customers"), value_words(0.357, "orders")
-    ('36%', '0.357')
+    ('36 %', '0.357')
     """
     return whole_percent_words(value) if unit == SHARE else number_words(value)

@@ -592,8 +592,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         CHECKING,
-        "self._home.as_it_stands()",
-        "self._home",
+        "home = self._home.as_it_stands()  #",
+        "home = self._home  #",
         FOLLOWED + "test_a_section_for_another_agreement_is_checked_without_a_restart",
     ),
     (

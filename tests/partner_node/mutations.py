@@ -186,7 +186,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
             + "test_exact_totals_that_do_not_say_what_they_show_are_not_signed_but_stay_readable",
         )
         for file, text in (
-            (HOME, "            kept=True,\n"),
+            (HOME, "remedy=self.awaited, kept=True)"),
             (STORE, "SignedAgreement.from_bytes(envelope, kept=True)"),
             (STORE, "SignedAgreement.from_bytes(row[0], kept=True)"),
         )
