@@ -1068,7 +1068,7 @@ def test_the_last_day_is_in_time_and_the_next_one_is_late() -> None:
     due, received = date(2026, 2, 28), date(2026, 1, 31)
     moments = [datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)]
     with store.transaction():
-        numbers = [register.receive("access", "aa", received) for _ in moments]
+        numbers = [register.receive("access", "aa", received, now=at) for at in moments]
     assert [r.due for r in register.requests()] == [due, due]
     assert not any(request.is_overdue(due) for request in register.requests())
     assert all(request.is_overdue(due + timedelta(days=1)) for request in register.requests())
