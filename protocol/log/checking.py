@@ -24,14 +24,14 @@ class LogReader(TileReader, Protocol):
         ...
 
 
-def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> bytes:
+def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> tuple[int, bytes]:
     """Check a log whole; each entry and each stored hash is read once.
 
     Args:
         checkpoints: States that the log had earlier; who signed them was checked.
 
     Returns:
-        The root of all entries.
+        How many entries there are, and their root.
 
     Raises:
         MalformedError: An entry is none, or not in its one form (E-LOG-FORMAT).
@@ -60,7 +60,7 @@ def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> bytes:
             code="E-LOG-SHORT",
             remedy="Entries were cut off, or an older state was restored: find out which.",
         )
-    return tower.root
+    return size, tower.root
 
 
 class _Tower:

@@ -117,7 +117,8 @@ def test_a_whole_log_has_the_root_of_its_entries() -> None:
     for count in (0, 1, 2, 255, 256, 257, 513):
         log = Log(entries(count))
         assert check_log(log, [log.at(size) for size in {0, count // 2, count}]) == (
-            root(count, log) if count else hashlib.sha256(b"").digest()
+            count,
+            root(count, log) if count else hashlib.sha256(b"").digest(),
         )
 
 
