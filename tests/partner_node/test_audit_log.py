@@ -26,6 +26,7 @@ from protocol.log.checking import check_log
 from protocol.log.entries import Entry
 from simulations.federation import EphemeralSealer
 from tests.federations import small_federation
+from tests.partner_node.test_ledger import noised_federation
 
 AT = "2026-12-01T09:00:00.000000Z"
 
@@ -243,6 +244,32 @@ def test_a_run_is_in_the_log_with_all_that_was_asked_and_all_that_left() -> None
         assert ended["run_hash"] == run.release.release.run_hash.hex()
         text = json.dumps(found)
         assert "customers" not in text.replace('"what"', ""), "no count of customers"
+
+
+def test_each_noised_question_is_in_the_log_with_what_it_was_charged() -> None:
+    federation = noised_federation()
+    federation.run()
+    store = federation.nodes[0].store
+    charges = Ledger(store).charges()
+    asked = [one for one in logged(store) if one["kind"] == "question"]
+    assert len(charges) > 3
+    assert [(one["run"], one["round"], one["asked"], one["cost"]) for one in asked] == [
+        (one.run_id.hex(), one.round, one.asked, str(one.cost)) for one in charges
+    ]
+    kinds = [one["kind"] for one in logged(store)]
+    first = kinds.index("question")
+    assert kinds[first + 1] == "left", "what was charged left next"
+
+
+def test_what_a_node_refuses_is_in_the_log() -> None:
+    federation = small_federation()
+    for _ in range(2):
+        with pytest.raises(FedsegError):
+            federation.nodes[0].handle(b"nonsense")
+    (entry,) = logged(federation.nodes[0].store)[1:]
+    (refusal,) = Refusals(federation.nodes[0].store).all()
+    assert (entry["kind"], entry["code"], entry["run"]) == ("refused", refusal.code, "")
+    assert refusal.times == 2
 
 
 @pytest.mark.parametrize("after", [0, 1, 254, 255, 256])

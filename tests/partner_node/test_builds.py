@@ -66,6 +66,8 @@ def test_what_is_installed_runs_once_every_party_signed_it(
     for is_new in (True, False):
         found = shell.json("agreement", "builds", "accept", "all.json", "--dir", node)
         assert found["new"] == is_new
+    (entry,) = shell.json("log", "show", "--kind", "build", "--dir", node)["entries"]
+    assert entry["build"] == mine.build.sha256.hex()
     acts = shell.json("user", "log", "--dir", node)["acts"]
     noted = [(a["act"], a["outcome"]) for a in acts if "builds" in a["act"]]
     assert [one for one in noted if one[1] != "begun"] == [

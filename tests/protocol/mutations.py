@@ -1587,6 +1587,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "protocol/log/checking.py",
         "        if len(batch) != stop - start:\n",
         "        if False:\n",
-        "log/test_entries.py::test_what_was_changed_is_noticed",
+        "log/test_entries.py::test_an_entry_that_is_not_there_is_noticed",
     ),
 ]

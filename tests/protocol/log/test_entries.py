@@ -149,6 +149,16 @@ def test_what_was_changed_is_noticed() -> None:
     assert refused(Log([*whole[1:], *whole]), before, Log(whole).at(2)) == "E-LOG-FORKED"
 
 
+def test_an_entry_that_is_not_there_is_noticed() -> None:
+    class Short(Log):
+        @property
+        def size(self) -> int:
+            return len(self.all) + 1
+
+    assert refused(Short(entries(3))) == "E-LOG-HASHES"
+    assert refused(Short(entries(256))) == "E-LOG-HASHES"
+
+
 @pytest.mark.long
 def test_checking_reads_each_entry_and_each_hash_once() -> None:
     _check_work(effort.count(10_000, 1_000_000))
