@@ -47,7 +47,8 @@ Keys = Annotated[
     list[str] | None,
     typer.Option(
         "--key",
-        help="Verifier key of a log, as `log checkpoint` prints it; repeat it for earlier keys.",
+        help="Verifier key of a log, as `log checkpoint` prints it; repeat it for earlier keys. "
+        "Those of this node's own log are known here.",
     ),
 ]
 
@@ -212,7 +213,7 @@ def _chosen(
     given = [VerifierKey.parse(one) for one in keys or ()]
     if copy is None:
         with _own(directory) as (home, log):
-            yield log, list(dict.fromkeys([_key(home), *given])), None
+            yield log, list(dict.fromkeys([*_own_keys(home), *given])), None
         return
     if not given:
         raise UsageError(
@@ -225,6 +226,15 @@ def _chosen(
 
 def _key(home: NodeHome) -> VerifierKey:
     return key_of_log(home.config.node.partner, home.keystore().identity_public)
+
+
+def _own_keys(home: NodeHome) -> list[VerifierKey]:
+    """The log's key, and those that this node handed over, which signed it before."""
+    public = home.keystore().identity_public
+    return [
+        key_of_log(home.config.node.partner, one)
+        for one in sorted(home.hand_overs.load().same_owner(public))
+    ]
 
 
 def _signed(home: NodeHome, log: AuditLog) -> Note:

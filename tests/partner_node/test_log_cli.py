@@ -166,6 +166,19 @@ def test_a_checkpoint_of_another_key_is_refused(
     assert error["code"] == "E-LOG-ORIGIN"
 
 
+def test_a_log_goes_on_under_a_new_key(shell: Shell, installed: Path, tmp_path: Path) -> None:
+    old = checkpoint(shell, installed, tmp_path / "old")
+    assert old["size"] > 0
+    shell.json("key", "rotate", "--dir", installed)
+    add(installed, 0, 5)
+    new = checkpoint(shell, installed, tmp_path / "new")
+    assert old["origin"] != new["origin"]
+    words = ("--checkpoint", tmp_path / "old", "--checkpoint", tmp_path / "new")
+    assert shell("log", "verify", *words, "--dir", installed).code == 0
+    paths = (tmp_path / "old", tmp_path / "new")
+    assert shell("log", "consistency", *paths, "--dir", installed).code == 0
+
+
 def test_a_proof_is_checked_offline(shell: Shell, logging: Path, tmp_path: Path) -> None:
     proof, entry = tmp_path / "proof", tmp_path / "entry"
     said = shell.json("log", "prove", 7, "--out", proof, "--entry", entry, "--dir", logging)
