@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from machine.shown import Shown
 from machine.tables import filled_table
@@ -10,6 +12,9 @@ from machine.text import minute, shown
 from partner_node.store.audit_log import AuditLog
 from protocol.log.entries import Entry
 from protocol.log.tree import TILE_WIDTH
+
+_HASH: Final = re.compile(r"[0-9a-f]{32,}")
+_DIGITS: Final = 16
 
 
 def log_shown(log: AuditLog, *, since: int, kind: str | None) -> Shown:
@@ -40,7 +45,15 @@ def _entries(log: AuditLog, since: int, size: int) -> Iterator[tuple[int, Entry]
 
 def _about(entry: Entry) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {shown(str(value))}"
+        f"{name.replace('_', ' ')} {_words(value)}"
         for name, value in entry.about.items()
         if value not in ("", None)
     )
+
+
+def _words(value: object) -> str:
+    """A field for people: of a hash the first digits, which name it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return text[:_DIGITS] if _HASH.fullmatch(text) else shown(text)

@@ -68,6 +68,8 @@ def test_entries_are_shown(shell: Shell, logging: Path) -> None:
     assert shell.json("log", "show", "--kind", "left", "--dir", logging)["entries"] == []
     text = shell("log", "show", "--since", 300, "--dir", logging).out
     assert "agreement-signed" in text and "by anna" in text and "1 entry of 301" in text
+    assert "agreement hash 0000000000000000," in text, "a hash by its first digits"
+    assert "earlier no, party north" in shell("log", "show", "--dir", logging).out
 
 
 def test_a_log_is_whole_also_for_earlier_checkpoints(
