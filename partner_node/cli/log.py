@@ -36,7 +36,8 @@ from protocol.log.proofs import LogProof
 from protocol.log.tiles import MAX_ENTRY_BYTES
 
 app = typer.Typer(
-    help="The audit log: what happened here, and proofs of it for others.", no_args_is_help=True
+    help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
+    no_args_is_help=True,
 )
 
 Copy = Annotated[
