@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Lock, RLock
@@ -95,6 +95,15 @@ class Database:
     def path(self) -> str:
         """The database file, or ``:memory:``."""
         return self._path
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether one is open."""
+        return self._connection.in_transaction
+
+    def define(self, name: str, function: Callable[[str], None]) -> None:
+        """Let SQL of this process call a function of one text; what it raises fails a statement."""
+        self._connection.create_function(name, 1, function)
 
     def mark(self) -> tuple[tuple[int, ...], ...] | None:
         """The marks of its files, which differ once it was written; None for ``:memory:``.

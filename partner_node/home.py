@@ -232,7 +232,13 @@ class NodeHome:
 
     def store(self, keystore: Keystore) -> NodeStore:
         """Open the node's state, made where there never was one; raises StoreError."""
-        return open_state(self.state_file, self.keys_folder, keystore, folder=self.directory)
+        return open_state(
+            self.state_file,
+            self.keys_folder,
+            keystore,
+            folder=self.directory,
+            party=self.config.node.partner,
+        )
 
     def accounts(self) -> Accounts:
         """Open the accounts of people who use this node's console; raises StoreError."""

@@ -30,6 +30,7 @@ FORGOTTEN: Final = (
     "charged anew, each with the most that it may have cost",
     "runs, releases and their segments, stops of partners, and the records of what left",
     "the cap on what a customer may spend, where people set one",
+    "the audit log: a checkpoint of it that somebody keeps shows that it was there",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "
     "earlier certificate can show this node an earlier statement again, until the coordinator's "
@@ -37,8 +38,13 @@ FORGOTTEN: Final = (
 )
 
 
-def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Path) -> NodeStore:
+def open_state(
+    path: Path, keys_folder: Path, keystore: Keystore, *, folder: Path, party: str
+) -> NodeStore:
     """Open the state, or make it where there never was one.
+
+    Args:
+        party: Whose node it is; the audit log begins with it.
 
     Raises:
         StoreError: It was lost (E-STATE-LOST), or it cannot be opened.
@@ -48,7 +54,7 @@ def open_state(path: Path, keys_folder: Path, keystore: Keystore, *, folder: Pat
     if not marked:
         make_folder_for_owner(path.parent)
     try:
-        store = NodeStore(path, keystore, folder=folder, made_before=marked)
+        store = NodeStore(path, keystore, folder=folder, made_before=marked, party=party)
     except LostDatabaseError as error:
         raise LostDatabaseError(
             f"{shown(str(path))}, the state of this node, is "

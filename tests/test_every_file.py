@@ -10,18 +10,25 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from coordinator.cli.service import write_address
 from coordinator.keystore import create_key, create_passphrase, load_key
 from coordinator.service.bundle import write_bundle_project
 from coordinator.service.certificates import make_server_certificate
+from partner_node.auditing import CopiedLog, copy_log, key_of_log, signed_checkpoint
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
+from partner_node.store.node_store import NodeStore
+from protocol.log.checking import check_log
+from protocol.log.tiles import read_bundle, read_tile
+from simulations.federation import EphemeralSealer
 from tests.kills import killed_before_every_call
 
 ROOT = Path(__file__).parents[1]
 PASSPHRASE = b"a passphrase of some length"
+LOG_KEY = Ed25519PrivateKey.generate()
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 #: Where a file is written but through `machine.files`, and why that is right.
@@ -59,7 +66,27 @@ def _look_at_certificate(file: Path) -> None:
         x509.load_pem_x509_certificate(file.read_bytes())
 
 
+def _copy_audit_log(folder: Path) -> None:
+    store = NodeStore(":memory:", EphemeralSealer(), party="north")
+    with store.transaction():
+        for number in range(3):
+            store.note_signed(bytes([number]) * 32, now="2026-11-29", by="anna")
+    copy_log(store.log, signed_checkpoint(store.log, "north", LOG_KEY), folder)
+
+
+def _look_at_copy(file: Path) -> None:
+    if file.name == "checkpoint":  # written last: the copy is whole
+        key = key_of_log("north", LOG_KEY.public_key().public_bytes_raw())
+        copied, said = CopiedLog.open(file.parent, [key])
+        check_log(copied, [said])
+    elif file.parent.parent.name == "entries":
+        read_bundle(file.read_bytes(), 4)
+    else:
+        read_tile(file.read_bytes(), 4)
+
+
 WRITERS = {
+    "a copy of an audit log": Writer(write=_copy_audit_log, look=_look_at_copy),
     "a node's keys": Writer(
         write=lambda folder: Keystore.create(folder / "node.keys", PASSPHRASE, log2_n=14),
         look=lambda file: Keystore.open(file, PASSPHRASE),

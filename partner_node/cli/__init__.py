@@ -51,6 +51,10 @@ COMMANDS: Final = {
         module="partner_node.cli.egress",
         help="What left this node, and what waits for approval.",
     ),
+    "log": Place(
+        module="partner_node.cli.log",
+        help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
+    ),
     "budget": Place(
         module="partner_node.cli.budget", help="What this node's customers have spent."
     ),

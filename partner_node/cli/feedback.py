@@ -80,7 +80,7 @@ def import_(
             pseudonym = desk.pseudonyms.of(subject)
             if "opt-out" not in desk.register.wishes(pseudonym):
                 desk.register.leave_out("opt-out", pseudonym, subject, now)
-                desk.register.receive("object", pseudonym, day)
+                desk.register.receive("object", pseudonym, day, now=now)
     new = keeper.keep(kept, segments)
     taken_out = desk.take_out_of_files(set(first_said))
     answered = desk.answer_opt_outs(first_said, in_data=first_said.keys() - strangers)

@@ -15,6 +15,7 @@ from partner_node.egress.manifest import Manifest
 from partner_node.four_eyes import both, refuse_same_person
 from partner_node.store.node_store import NodeStore
 from protocol.errors import RuleError, StoreError, UsageError
+from protocol.log.entries import DECISION
 from protocol.partner_state import Phase
 
 #: Where a message stands.
@@ -176,6 +177,15 @@ class Manifests:
             now,
             by,
             number,
+        )
+        self._store.log.append(
+            DECISION,
+            at=now,
+            message=number,
+            run=found.manifest.run_id.hex(),
+            sha256=found.manifest.sha256,
+            decision=decision,
+            by=by,
         )
         return self.get(number)
 

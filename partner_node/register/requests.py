@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from protocol.log.entries import REQUEST
 
 #: Kinds of request that customers can make (GDPR 15, 22, 21, 17, 20, 16 and 18); taking a wish
 #: back, and having it apply to another id than the one that was written down.
@@ -103,8 +104,9 @@ class RightsRegister:
         self._store = store
         self._sealer = store.sealer
 
-    def receive(self, kind: Kind, pseudonym: str, received: date) -> int:
+    def receive(self, kind: Kind, pseudonym: str, received: date, *, now: datetime) -> int:
         """Record an open request, inside a transaction; returns its number."""
+        self._log(kind, pseudonym, "received", now)
         ((number,),) = self._store.ask(
             "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
             " VALUES (?, ?, ?, ?, '', '{}') RETURNING number",
@@ -131,6 +133,7 @@ class RightsRegister:
 
     def answer(self, number: int, receipt: Mapping[str, Any], now: datetime) -> None:
         """Record what was done; inside a transaction."""
+        self._log_of(number, "answered", now)
         self._store.ask(
             "UPDATE requests SET done_at = ?, receipt = ? WHERE number = ?",
             stamp(now),
@@ -140,6 +143,7 @@ class RightsRegister:
 
     def extend(self, number: int, due: date, receipt: Mapping[str, Any], now: datetime) -> None:
         """Put the answer to an open request off, inside a transaction."""
+        self._log_of(number, "extended", now)
         self._store.ask(
             "UPDATE requests SET due_on = ?, extended_on = ?, receipt = ? WHERE number = ?",
             due.isoformat(),
@@ -147,6 +151,14 @@ class RightsRegister:
             json.dumps(receipt),
             number,
         )
+
+    def _log_of(self, number: int, step: str, now: datetime) -> None:
+        row = self._store.one("SELECT kind, pseudonym FROM requests WHERE number = ?", number)
+        if row is not None:
+            self._log(row[0], row[1], step, now)
+
+    def _log(self, kind: str, pseudonym: str, step: str, now: datetime) -> None:
+        self._store.log.append(REQUEST, at=stamp(now), right=kind, subject=pseudonym, step=step)
 
     def requests(self) -> list[Request]:
         """Every request, oldest first."""

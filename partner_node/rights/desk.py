@@ -172,7 +172,7 @@ class Desk:
         number = (
             waiting.number
             if waiting
-            else self.register.receive(kind, pseudonym, received or self.now.date())
+            else self.register.receive(kind, pseudonym, received or self.now.date(), now=self.now)
         )
         receipt = self.receipt(self._request(number), effects, outcome)
         self.register.answer(number, receipt.to_dict(), self.now)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, LiteralString
 from partner_node.segments.recorded_paths import RecordedPath
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
+from protocol.log.entries import EXPORT
 
 #: What became of a file that is not on the register any more.
 Ending = Literal["deleted", "missing", "written again", "struck off"]
@@ -104,6 +105,14 @@ class ExportRecords:
             record.delete_by,
             record.segment,
             record.written_by,
+        )
+        self._store.log.append(
+            EXPORT,
+            at=record.at,
+            release=record.release.hex(),
+            use=record.use,
+            sha256=record.sha256,
+            by=record.written_by,
         )
 
     def all(self) -> list[ExportRecord]:

@@ -6,6 +6,7 @@ from partner_node.store.node_store import NodeStore
 from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Build
+from protocol.log.entries import BUILD
 
 
 class AcceptedBuilds:
@@ -27,13 +28,20 @@ class AcceptedBuilds:
                 added.hash,
             )
             added.verify(agreement, kept=known is not None)
-            self._store.ask(
-                "INSERT OR IGNORE INTO builds VALUES (?, ?, ?, ?)",
-                agreement.hash,
-                added.hash,
-                now,
-                added.to_bytes(),
-            )
+            if known is None:
+                self._store.ask(
+                    "INSERT INTO builds VALUES (?, ?, ?, ?)",
+                    agreement.hash,
+                    added.hash,
+                    now,
+                    added.to_bytes(),
+                )
+                self._store.log.append(
+                    BUILD,
+                    at=now,
+                    agreement_hash=agreement.hash.hex(),
+                    build=added.build.sha256.hex(),
+                )
         return known is None
 
     def of(self, agreement: Agreement) -> list[AddedBuild]:

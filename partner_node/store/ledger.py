@@ -8,6 +8,7 @@ from partner_node.store.caps import Caps
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError, StoreError
+from protocol.log.entries import QUESTION
 from protocol.privacy.accounting import epsilon_of, epsilon_text
 from protocol.privacy.ledger import CARRIED, Charge, check_affordable, spent_of
 
@@ -158,4 +159,14 @@ class Ledger:
             charge.honest,
             str(charge.cost),
             charge.colluding,
+        )
+        self._store.log.append(
+            QUESTION,
+            at=now,
+            agreement=agreement.id,
+            run=charge.run_id.hex(),
+            round=charge.round,
+            asked=charge.asked,
+            cost=str(charge.cost),
+            context=charge.context.hex(),
         )

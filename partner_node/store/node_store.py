@@ -8,18 +8,23 @@ run forgets is wiped from the file too, so that the state key alone does not bri
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
 
 from machine.database import Database
+from partner_node.store.audit_log import AuditLog, code_in_log
 from partner_node.store.records import EgressRecord, RunRecord
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
+from protocol.errors import StoreError
+from protocol.log import entries as kinds
 from protocol.participants import Chain
 from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
 from protocol.signed_agreement import SignedAgreement
@@ -62,6 +67,7 @@ class NodeStore(Database):
         sealer: Encrypts run states.
         folder: The node's folder; paths inside it are recorded relative to it.
         made_before: Whether the file must be there already, with a schema.
+        party: Whose node it is; the audit log begins with it.
     """
 
     def __init__(
@@ -71,8 +77,10 @@ class NodeStore(Database):
         *,
         folder: Path | None = None,
         made_before: bool = False,
+        party: str = "",
     ) -> None:
         self._sealer = sealer
+        self._log: AuditLog | None = None
         self.folder = None if folder is None else folder.resolve()
         super().__init__(
             path,
@@ -82,6 +90,29 @@ class NodeStore(Database):
             "restore it from a backup: a new one means new runs only",
             made_before=made_before,
         )
+        self._log = AuditLog(self, party=party)
+
+    @property
+    def log(self) -> AuditLog:
+        """The audit log; an entry belongs to the transaction of what it records."""
+        if self._log is None:
+            raise StoreError("the node's state is not open")
+        return self._log
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """As `Database.transaction`; rolled back, too, where the audit log lacks an entry.
+
+        Raises:
+            StoreError: It lacks one (E-LOG-OWED).
+        """
+        with super().transaction():
+            log = self._log  # there is none while the schema is made
+            if log is not None:
+                log.open_account()
+            yield
+            if log is not None:
+                log.settle()
 
     @property
     def sealer(self) -> Sealer:
@@ -150,6 +181,18 @@ class NodeStore(Database):
     ) -> None:
         """Remember a run's state; inside a transaction."""
         run_id = bytes.fromhex(state["run_id"])
+        is_over = Phase(state["phase"]).over
+        if is_over:
+            before = self.one("SELECT phase FROM runs WHERE run_id = ?", run_id)
+            if before is None or before[0] != state["phase"]:
+                self.log.append(
+                    kinds.RUN_ENDED,
+                    at=now,
+                    run=run_id.hex(),
+                    run_hash=state["run_hash"],
+                    phase=state["phase"],
+                    code=code_in_log(reason or state["aborted_with"]),
+                )
         sealed = self._sealer.seal(json.dumps(state).encode("ascii"), b"run" + run_id)
         self.ask(
             "INSERT INTO runs (run_id, run_hash, agreement_hash, phase, round, reason, started_at,"
@@ -167,7 +210,7 @@ class NodeStore(Database):
             now,
             sealed,
         )
-        if Phase(state["phase"]).over:
+        if is_over:
             self.wipe_at_commit()
 
     def note_data(self, run_id: bytes, stamp: str, *, now: str) -> bool:
@@ -296,6 +339,19 @@ class NodeStore(Database):
 
         It is the latest one then; since when it is kept stays as it was.
         """
+        agreement = signed.agreement
+        latest = self.one(
+            "SELECT agreement_hash, envelope FROM agreements ORDER BY rowid DESC LIMIT 1"
+        )
+        if latest == (agreement.hash, signed.to_bytes()):
+            return
+        self.log.append(
+            kinds.AGREEMENT_KEPT,
+            at=now,
+            agreement=agreement.id,
+            version=agreement.version,
+            agreement_hash=agreement.hash.hex(),
+        )
         self.ask(
             "INSERT OR REPLACE INTO agreements VALUES (?1, coalesce("
             "(SELECT kept_at FROM agreements WHERE agreement_hash = ?1), ?2), ?3)",
@@ -335,7 +391,10 @@ class NodeStore(Database):
 
     def note_signed(self, agreement_hash: bytes, *, now: str, by: str) -> None:
         """Remember when an agreement was first signed here, and by whom; inside a transaction."""
-        self.ask("INSERT OR IGNORE INTO signed VALUES (?, ?, ?)", agreement_hash, now, by)
+        if self.signed_at(agreement_hash) is not None:
+            return
+        self.ask("INSERT INTO signed VALUES (?, ?, ?)", agreement_hash, now, by)
+        self.log.append(kinds.AGREEMENT_SIGNED, at=now, agreement_hash=agreement_hash.hex(), by=by)
 
     def signed_at(self, agreement_hash: bytes) -> str | None:
         """When an agreement was first signed here; None when it was not, or is not known."""
@@ -349,13 +408,20 @@ class NodeStore(Database):
 
     def note_stop(self, stop: SignedStop, *, now: str) -> None:
         """Remember a partner's stop, which was verified; inside a transaction."""
-        self.ask(
-            "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?)",
+        added = self.ask(
+            "INSERT OR IGNORE INTO stops VALUES (?, ?, ?, ?) RETURNING 1",
             stop.agreement_hash,
             stop.partner,
             now,
             stop.to_bytes(),
         )
+        if added:
+            self.log.append(
+                kinds.STOP,
+                at=now,
+                agreement_hash=stop.agreement_hash.hex(),
+                partner=stop.partner,
+            )
 
     def stop_of(self, agreement_hash: bytes) -> SignedStop | None:
         """The first stop of an agreement; None while no partner stopped it."""
@@ -374,13 +440,21 @@ class NodeStore(Database):
         self, run_hash: bytes, agreement_hash: bytes, envelope: bytes, *, now: str
     ) -> None:
         """Remember a release; inside a transaction."""
-        self.ask(
-            "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?)",
+        added = self.ask(
+            "INSERT OR IGNORE INTO releases VALUES (?, ?, ?, ?) RETURNING 1",
             run_hash,
             agreement_hash,
             now,
             envelope,
         )
+        if added:
+            self.log.append(
+                kinds.RELEASE,
+                at=now,
+                run_hash=run_hash.hex(),
+                agreement_hash=agreement_hash.hex(),
+                sha256=hashlib.sha256(envelope).hexdigest(),
+            )
 
     def releases(self) -> list[tuple[str, bytes]]:
         """When each release was received and its envelope, newest first."""
@@ -400,8 +474,20 @@ class NodeStore(Database):
     def save_egress(self, record: EgressRecord) -> None:
         """Log a message that is about to leave; inside a transaction.
 
-        Of many repetitions of one message only the latest stay, beside the first sending.
+        Of many repetitions of one message only the latest stay, beside the first sending; the audit
+        log has the first sending alone.
         """
+        if not self.one("SELECT 1 FROM egress WHERE manifest = ? LIMIT 1", record.manifest):
+            self.log.append(
+                kinds.LEFT,
+                at=record.at,
+                run=record.run_id.hex(),
+                round=record.round,
+                what=record.what,
+                bytes=record.n_bytes,
+                sha256=record.sha256,
+                message=record.manifest,
+            )
         self.ask(
             "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers, manifest)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

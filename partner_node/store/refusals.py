@@ -35,7 +35,15 @@ class Refusals:
         self._store = store
 
     def add(self, code: str, run_id: bytes, *, now: str) -> None:
-        """Remember that a request was refused; inside a transaction. The oldest are forgotten."""
+        """Remember that a request was refused; inside a transaction. The oldest are forgotten.
+
+        The audit log forgets none: it has those that are not on record, as far as it takes them.
+        """
+        known = self._store.one(
+            "SELECT 1 FROM refusals WHERE run_id = ? AND code = ?", run_id, code
+        )
+        if known is None:
+            self._store.log.append_refusal(code, run_id, at=now)
         self._store.ask(
             "INSERT INTO refusals VALUES (?, ?, ?, 1) ON CONFLICT (run_id, code)"
             " DO UPDATE SET at = excluded.at, times = times + 1",

@@ -288,4 +288,15 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 28;
     """,
+    """
+    CREATE TABLE log_entries (number INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+    CREATE TABLE log_hashes (
+        level INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (level, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE log_refusals (day TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
+    PRAGMA user_version = 29;
+    """,
 )

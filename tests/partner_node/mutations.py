@@ -56,6 +56,8 @@ OPEN_KEYS = "partner_node/open_keys.py"
 OPENED = "test_open_keys.py::"
 FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
+AUDIT_LOG = "partner_node/store/audit_log.py"
+LOGGED = "test_audit_log.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the passphrase
@@ -1420,5 +1422,77 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if home.all_are_read():\n",
         "        if True:\n",
         SEVERAL + "test_no_record_is_forgotten_while_an_agreement_cannot_be_read",
+    ),
+    (
+        AUDIT_LOG,
+        '        if not self._database.in_transaction:\n            raise _owed(f"an entry',
+        '        if False:\n            raise _owed(f"an entry',
+        LOGGED + "test_nothing_is_appended_outside_of_a_transaction",
+    ),
+    (
+        AUDIT_LOG,
+        '        if not self._database.in_transaction:\n            raise _owed(f"a row',
+        '        if False:\n            raise _owed(f"a row',
+        LOGGED + "test_nothing_is_appended_outside_of_a_transaction",
+    ),
+    (
+        AUDIT_LOG,
+        "        if owed:\n",
+        "        if False:\n",
+        LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
+    ),
+    (
+        STORE,
+        "                log.settle()\n",
+        "                pass\n",
+        LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
+    ),
+    (
+        STORE,
+        "                log.open_account()\n",
+        "                pass\n",
+        LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
+    ),
+    (
+        AUDIT_LOG,
+        "        self._owed[kind] -= 1\n",
+        "        self._owed.clear()\n",
+        LOGGED + "test_an_entry_of_another_kind_pays_for_nothing",
+    ),
+    (
+        AUDIT_LOG,
+        "        if times <= MAX_REFUSALS_A_DAY:\n",
+        "        if True:\n",
+        LOGGED + "test_refusals_fill_no_disk",
+    ),
+    (
+        AUDIT_LOG,
+        "        if not entry.is_known:\n",
+        "        if False:\n",
+        LOGGED + "test_an_entry_of_another_kind_pays_for_nothing",
+    ),
+    (
+        AUDIT_LOG,
+        'return reason if not reason or _CODE.fullmatch(reason) else "other"',
+        "return reason",
+        LOGGED + "test_words_of_people_are_not_in_the_log",
+    ),
+    (
+        AUDIT_LOG,
+        '    "UPDATE ON main.log_entries", "DELETE ON main.log_entries",\n',
+        "",
+        LOGGED + "test_no_statement_changes_or_removes_what_is_in_the_log",
+    ),
+    (
+        "partner_node/auditing.py",
+        "    if checkpoint.origin not in {key.name for key in signers}:\n",
+        "    if False:\n",
+        "test_log_cli.py::test_a_checkpoint_of_another_key_is_refused",
+    ),
+    (
+        "partner_node/auditing.py",
+        "    if len(data) > most:\n",
+        "    if False:\n",
+        "test_log_cli.py::test_a_file_that_is_too_large_is_not_read",
     ),
 ]

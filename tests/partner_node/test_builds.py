@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,8 @@ def test_what_is_installed_runs_once_every_party_signed_it(
     for is_new in (True, False):
         found = shell.json("agreement", "builds", "accept", "all.json", "--dir", node)
         assert found["new"] == is_new
+    (entry,) = shell.json("log", "show", "--kind", "build", "--dir", node)["entries"]
+    assert entry["build"] == mine.build.sha256.hex()
     acts = shell.json("user", "log", "--dir", node)["acts"]
     noted = [(a["act"], a["outcome"]) for a in acts if "builds" in a["act"]]
     assert [one for one in noted if one[1] != "begun"] == [
@@ -87,10 +91,12 @@ def test_what_was_written_into_the_database_is_verified_when_it_is_read(
     node: Path, older: Agreement
 ) -> None:
     home = NodeHome.load(node)
-    store = home.store(home.keystore())
     draft = AddedBuild.draft(older, INSTALLED.build).signed_by(OTHERS[0])
-    store.ask("INSERT INTO builds VALUES (?, ?, '', ?)", older.hash, draft.hash, draft.to_bytes())
-    store.close()
+    with closing(sqlite3.connect(home.state_file)) as state, state:
+        state.execute(
+            "INSERT INTO builds VALUES (?, ?, '', ?)",
+            (older.hash, draft.hash, draft.to_bytes()),
+        )
     assert asked(node) == "E-BUILD-UNSIGNED"
 
 

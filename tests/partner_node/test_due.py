@@ -19,6 +19,7 @@ from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import ScheduleTerms
+from protocol.signed_agreement import SignedAgreement
 from simulations.federation import EphemeralSealer
 from tests.federations import small_federation
 from tests.partner_node.nodes import complete, node, shell
@@ -39,9 +40,8 @@ class Lab:
         }  # fmt: skip
         self.agreement = Agreement.from_dict(values)
         self.store = NodeStore(":memory:", EphemeralSealer())
-        self.store.ask(
-            "INSERT INTO agreements VALUES (?, ?, ?)", self.agreement.hash, stamp(kept_at), b""
-        )
+        with self.store.transaction():
+            self.store.keep_agreement(SignedAgreement.draft(self.agreement), now=stamp(kept_at))
 
     def expected(self, now: datetime) -> Expected:
         found = expected(self.agreement, self.store, now)
@@ -96,13 +96,15 @@ def test_runs_at_other_times_or_of_another_agreement_are_none_of_it(lab: Lab) ->
     lab.note_run(FIRST - 6 * MINUTE)
     lab.note_run(FIRST + 6 * HOUR + 6 * MINUTE)
     lab.note_run(FIRST + HOUR, b"\1" * 32)
-    Refusals(lab.store).add("E-CODE", stamp(FIRST + HOUR).encode()[:16].ljust(16, b"."),
-                            now=stamp(FIRST + HOUR))  # fmt: skip
+    with lab.store.transaction():
+        Refusals(lab.store).add("E-CODE", stamp(FIRST + HOUR).encode()[:16].ljust(16, b"."),
+                                now=stamp(FIRST + HOUR))  # fmt: skip
     assert lab.expected(FIRST + 7 * HOUR).seen == NONE_CAME
 
 
 def test_a_run_that_this_node_refused_is_told_as_that(lab: Lab) -> None:
-    Refusals(lab.store).add("E-CODE", b"\2" * 16, now=stamp(FIRST + HOUR))
+    with lab.store.transaction():
+        Refusals(lab.store).add("E-CODE", b"\2" * 16, now=stamp(FIRST + HOUR))
     found = lab.expected(FIRST + 7 * HOUR)
     assert found.seen == REFUSED
     assert "only requests came that this node refused" in found.trouble[0]

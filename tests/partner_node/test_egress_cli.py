@@ -106,6 +106,15 @@ def test_what_cannot_be_decided_is_refused_with_the_reason(shell: Shell, waiting
         assert shell("egress", word, "three", "--dir", waiting).code == 2
 
 
+def test_a_decision_is_in_the_audit_log(shell: Shell, waiting: Path) -> None:
+    shell.json("egress", "approve", "3", "--dir", waiting)
+    assert shell("egress", "refuse", "3", "--dir", waiting).code == 3
+    (entry,) = shell.json("log", "show", "--kind", "decision", "--dir", waiting)["entries"]
+    assert (entry["message"], entry["decision"]) == (3, "approved")
+    assert entry["by"].endswith("(at the machine)")
+    assert entry["sha256"] == shell.json("egress", "show", "3", "--dir", waiting)["sha256"]
+
+
 def test_after_its_time_a_message_is_shown_as_not_approved(
     shell: Shell, waiting: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -107,19 +108,19 @@ def test_refusals_are_told_by_code_and_a_code_that_is_none_is_not_repeated(
 def test_runs_are_told_by_state_and_code_and_the_newest_decides_whether_it_failed(
     installed: Path,
 ) -> None:
-    home, store = opened(installed)
+    home, _ = opened(installed)
     agreement = home.signed_agreement().agreement.hash
     rows = [
         (b"a", agreement, "aborted", "E-STOPPED", 3), (b"b", agreement, "done", "", 2),
         (b"c", b"earlier", "aborted", "words of an operator", 1),
     ]  # fmt: skip
-    with store as state, state.transaction():
+    with closing(sqlite3.connect(home.state_file)) as state, state:
         for run, under, phase, reason, days in rows:
             at = stamp(NOW - days * DAY)
-            state.ask(
+            state.execute(
                 "INSERT INTO runs (run_id, run_hash, agreement_hash, phase, round, reason,"
                 " started_at, updated_at, sealed) VALUES (?, ?, ?, ?, 0, ?, ?, ?, x'00')",
-                *(run * 16, run * 32, under, phase, reason, at, at),
+                (run * 16, run * 32, under, phase, reason, at, at),
             )
     found = measured(home)
     assert {key[1:]: value for key, value in found.items() if key[0] == table.RUNS.name} == {
@@ -130,9 +131,8 @@ def test_runs_are_told_by_state_and_code_and_the_newest_decides_whether_it_faile
     assert found[(table.LAST_FAILED.name, "ours")] == 0
     last = (NOW - 2 * DAY).timestamp()
     assert found[(table.LAST_RUN.name, "ours")] == pytest.approx(last, abs=0.01)
-    _, store = opened(installed)
-    with store as state, state.transaction():
-        state.ask("UPDATE runs SET phase = 'aborted' WHERE run_id = ?", b"b" * 16)
+    with closing(sqlite3.connect(home.state_file)) as state, state:
+        state.execute("UPDATE runs SET phase = 'aborted' WHERE run_id = ?", (b"b" * 16,))
     assert measured(home)[(table.LAST_FAILED.name, "ours")] == 1
 
 
@@ -142,7 +142,7 @@ def test_of_customers_requests_only_whether_one_is_overdue_is_told(installed: Pa
         register = RightsRegister(state)
         for days in (60, 50, 40):
             with state.transaction():
-                register.receive("access", f"pseudonym-{days}", (NOW - days * DAY).date())
+                register.receive("access", f"pseudonym-{days}", (NOW - days * DAY).date(), now=NOW)
     found = measured(home)
     assert found[(table.OVERDUE.name,)] == found[(table.DUE_SOON.name,)] == 1
     assert not any("pseudonym" in part for key in found for part in key)
@@ -154,7 +154,7 @@ def test_a_request_that_is_due_within_a_week_is_told_before_it_is_overdue(
 ) -> None:
     home, store = opened(installed)
     with store as state, state.transaction():
-        RightsRegister(state).receive("access", "p", (NOW - 26 * DAY).date())
+        RightsRegister(state).receive("access", "p", (NOW - 26 * DAY).date(), now=NOW)
     found = measured(home)
     assert (found[(table.OVERDUE.name,)], found[(table.DUE_SOON.name,)]) == (0, 1)
 

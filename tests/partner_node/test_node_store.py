@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from machine.database import Database
 from partner_node.keystore import Keystore
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.state_file import FORGOTTEN
@@ -19,6 +20,7 @@ from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import EgressRecord
 from partner_node.store.refusals import MAX_REFUSALS, Refusal, Refusals
+from partner_node.store.schema import MIGRATIONS
 from protocol.errors import FedsegError, StoreError
 from protocol.participants import Link
 from simulations.federation import EphemeralSealer, Federation
@@ -314,7 +316,14 @@ def test_refusals_are_counted_and_the_oldest_forgotten() -> None:
 def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     store = NodeStore(tmp_path / "node.db", sealer := EphemeralSealer())
     save(store, state())
+    store.close()
+    earlier = Database(
+        tmp_path / "node.db", name="node state", migrations=MIGRATIONS, remedy="none"
+    )
     for table in (
+        "log_entries",
+        "log_hashes",
+        "log_refusals",
         "refusals",
         "ledger",
         "excused",
@@ -336,17 +345,17 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "refused_hand_overs",
         "authorities",
     ):
-        store.ask(f"DROP TABLE {table}")
+        earlier.ask(f"DROP TABLE {table}")
     for column in ("data_stamp", "data_changed_at"):
-        store.ask(f"ALTER TABLE runs DROP COLUMN {column}")
-    store.ask("DROP INDEX egress_by_manifest")
-    store.ask("ALTER TABLE egress DROP COLUMN manifest")
-    store.ask(
+        earlier.ask(f"ALTER TABLE runs DROP COLUMN {column}")
+    earlier.ask("DROP INDEX egress_by_manifest")
+    earlier.ask("ALTER TABLE egress DROP COLUMN manifest")
+    earlier.ask(
         "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
         " VALUES ('2026-01-01', x'11', 'MASKED', 1, 5, '00', 7)"
     )
-    store.ask("PRAGMA user_version = 2")
-    store.close()
+    earlier.ask("PRAGMA user_version = 2")
+    earlier.close()
     store = NodeStore(tmp_path / "node.db", sealer)
     assert Refusals(store).all() == []
     assert Ledger(store).charges() == []
@@ -491,6 +500,7 @@ TOLD_OF = {
     "drafts": "the register of files", "told": "feedback", "signed": None, "caps": "the cap",
     "readiness": None, "heard": None, "builds": "builds", "waiting": "versions that wait",
     "confirmations": "two people", "refused_hand_overs": None, "authorities": "authorities",
+    "log_entries": "the audit log", "log_hashes": "the audit log", "log_refusals": None,
 }  # fmt: skip
 
 

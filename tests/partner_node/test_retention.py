@@ -10,7 +10,7 @@ import shutil
 import threading
 from contextlib import closing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +20,7 @@ import pytest
 
 from partner_node import serving
 from partner_node.home import NodeHome
+from partner_node.register.requests import RightsRegister
 from partner_node.segments import private_files, retention
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.segments.private_files import Leftovers, PrivateFiles
@@ -288,7 +289,7 @@ def test_a_file_whose_rewriting_was_killed_is_known_by_its_earlier_record(
 
 
 def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federation) -> None:
-    days = fed.agreement.retention.records_days
+    days, register = fed.agreement.retention.records_days, RightsRegister(store)
     for age in (days + 0.1, days - 0.1):
         at = stamp(NOW - timedelta(days=age))
         with store.transaction():
@@ -299,20 +300,15 @@ def test_records_are_forgotten_but_what_was_spent(store: NodeStore, fed: Federat
                     what="x",
                     round=0,
                     n_bytes=1,
-                    sha256="0",
+                    sha256="00",
                     customers=None,
                 )
             )
             Refusals(store).add("E-CODE", bytes([int(age * 10) % 256]) * 16, now=at)
-            store.ask(
-                "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
-                " VALUES ('object', 'aa', '2026-01-01', '2026-02-01', ?, '{}')", at,
-            )  # fmt: skip
+            number = register.receive("object", "aa", date(2026, 1, 1), now=NOW)
+            register.answer(number, {}, NOW - timedelta(days=age))
     with store.transaction():
-        store.ask(
-            "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
-            " VALUES ('erase', 'bb', '2000-01-01', '2000-02-01', '', '{}')"
-        )
+        register.receive("erase", "bb", date(2000, 1, 1), now=NOW)
     purge(store, [fed.agreement], NOW)
     assert len(store.egress()) == len(Refusals(store).all()) == 1
     assert store.ask("SELECT kind FROM requests ORDER BY kind") == [("erase",), ("object",)]

@@ -130,6 +130,27 @@ def test_whoever_objects_is_out_of_questions_files_and_later_exports(
     assert again["not_counted_from"] == done["not_counted_from"]
 
 
+def test_what_people_do_is_in_the_audit_log_and_no_customer(shell: Shell, ours: Path) -> None:
+    shell.json("rights", "object", "--subject", "c7", "--dir", ours)
+    shell.json("agreement", "stop", "--out", "stop.json", "--yes", "--dir", ours)
+    found = shell.json("log", "show", "--dir", ours)["entries"]
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for one in found:
+        by_kind.setdefault(one["kind"], []).append(one)
+    assert [(one["right"], one["step"]) for one in by_kind["request"]] == [
+        ("object", "received"), ("object", "answered"),
+    ]  # fmt: skip
+    (request,) = shell.json("rights", "list", "--dir", ours)["requests"]
+    assert {one["subject"] for one in by_kind["request"]} == {request["pseudonym"]}
+    assert [one["use"] for one in by_kind["export"]] == ["evaluation"] * 2
+    assert by_kind["agreement-signed"][-1]["by"].endswith("(at the machine)")
+    assert by_kind["stop"][-1]["agreement_hash"] == by_kind["agreement-kept"][-1]["agreement_hash"]
+    assert by_kind["release"]
+    assert shell.json("log", "verify", "--dir", ours)["size"] == len(found)
+    told = {str(value) for one in found for value in one.values()}
+    assert not {"c7", "all.csv", "63", "64"} & told
+
+
 def test_files_that_were_moved_are_named(shell: Shell, ours: Path, tmp_path: Path) -> None:
     (tmp_path / "all.csv").rename(tmp_path / "moved.csv")
     done = shell("rights", "object", "--subject", "c7", "--dir", ours)
@@ -1068,7 +1089,7 @@ def test_the_last_day_is_in_time_and_the_next_one_is_late() -> None:
     due, received = date(2026, 2, 28), date(2026, 1, 31)
     moments = [datetime(2026, 2, 28, 23, 59, 59, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)]
     with store.transaction():
-        numbers = [register.receive("access", "aa", received) for _ in moments]
+        numbers = [register.receive("access", "aa", received, now=at) for at in moments]
     assert [r.due for r in register.requests()] == [due, due]
     assert not any(request.is_overdue(due) for request in register.requests())
     assert all(request.is_overdue(due + timedelta(days=1)) for request in register.requests())

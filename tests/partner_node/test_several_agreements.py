@@ -392,10 +392,11 @@ def test_the_segments_of_each_agreement_are_shown_whatever_another_came_to_since
         for hour, one in enumerate((loyalty, ours, ended)):
             released, at = one.run().release, stamp(NOW + timedelta(hours=hour))
             hashes[one.agreement.id] = released.release.hash.hex()
-            store.keep_agreement(one.signed, now=at)
-            store.save_release(
-                released.release.run_hash, one.agreement.hash, released.to_bytes(), now=at
-            )
+            with store.transaction():
+                store.keep_agreement(one.signed, now=at)
+                store.save_release(
+                    released.release.run_hash, one.agreement.hash, released.to_bytes(), now=at
+                )
     with closing(accounts_at(home.accounts_file, home.keystore())) as accounts:
         mia = person(node_site(home, hosts=HOSTS, accounts=accounts), Role.MARKETER)
         shown = mia.get("/segments.json").json()["data"]["releases"]

@@ -1541,4 +1541,52 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "if False:",
         "log/test_notes.py::test_what_is_no_proof_is_refused",
     ),
+    (
+        "protocol/log/entries.py",
+        "        if checks.keys() != self.about.keys():\n",
+        "        if False:\n",
+        "log/test_entries.py::test_each_kind_has_its_fields_and_no_others",
+    ),
+    (
+        "protocol/log/entries.py",
+        "            if not holds(self.about[name]):\n",
+        "            if False:\n",
+        "log/test_entries.py::test_each_kind_has_its_fields_and_no_others",
+    ),
+    (
+        "protocol/log/entries.py",
+        "        if found.to_bytes() != data:\n",
+        "        if False:\n",
+        "log/test_entries.py::test_an_entry_has_one_form",
+    ),
+    (
+        "protocol/log/checking.py",
+        "    if list(stored.tile(level, index, len(row))) != list(row):\n",
+        "    if False:\n",
+        "log/test_entries.py::test_what_was_changed_is_noticed",
+    ),
+    (
+        "protocol/log/checking.py",
+        "    tower.check_last(log)\n",
+        "",
+        "log/test_entries.py::test_what_was_changed_is_noticed",
+    ),
+    (
+        "protocol/log/checking.py",
+        "    if claimed:\n",
+        "    if False:\n",
+        "log/test_entries.py::test_what_was_changed_is_noticed",
+    ),
+    (
+        "protocol/log/checking.py",
+        "    if tower.root != claimed.root:\n",
+        "    if False:\n",
+        "log/test_entries.py::test_what_was_changed_is_noticed",
+    ),
+    (
+        "protocol/log/checking.py",
+        "        if len(batch) != stop - start:\n",
+        "        if False:\n",
+        "log/test_entries.py::test_an_entry_that_is_not_there_is_noticed",
+    ),
 ]

@@ -133,7 +133,7 @@ def receive(
     case = case_of(directory, subject)
     day = given or case.now.date()
     with case.store.transaction():
-        number = case.register.receive(wanted, case.pseudonym, day)
+        number = case.register.receive(wanted, case.pseudonym, day, now=case.now)
     (request,) = [r for r in case.register.requests() if r.number == number]
     output.result(
         request.to_dict(case.now.date()),

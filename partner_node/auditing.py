@@ -1,0 +1,197 @@
+"""Showing a node's audit log to others: its key, signed checkpoints, proofs, copies in files.
+
+A copy is laid out as C2SP tlog-tiles says (`checkpoint`, `tile/…`), so that other programs read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from machine.files import open_regular, write_file
+from partner_node.store.audit_log import AuditLog
+from protocol.errors import LogError, UsageError
+from protocol.log.checking import LogReader
+from protocol.log.checkpoints import Checkpoint
+from protocol.log.notes import (
+    ED25519,
+    MAX_NOTE_BYTES,
+    Ed25519Verifier,
+    Note,
+    VerifierKey,
+    sign_ed25519,
+)
+from protocol.log.proofs import LogProof
+from protocol.log.tiles import (
+    MAX_ENTRY_BYTES,
+    TilePath,
+    read_bundle,
+    read_tile,
+    write_bundle,
+    write_tile,
+)
+from protocol.log.tree import (
+    HASH_BYTES,
+    TILE_BITS,
+    TILE_WIDTH,
+    check_consistency,
+    consistency_proof,
+    inclusion_proof,
+)
+from protocol.signing import key_id, public_bytes
+
+CHECKPOINT_FILE: Final = "checkpoint"
+MAX_PROOF_BYTES: Final = MAX_NOTE_BYTES + (1 << 18)
+_KEY_DIGITS: Final = 16
+
+
+def key_of_log(party: str, public_key: bytes) -> VerifierKey:
+    """The log's key under its name, which is its origin too.
+
+    The origin is ``fedseg/<party>/<first digits of the key's id>``: no network name, which nobody
+    would own for it, but one that no second log of this party has under another key.
+    """
+    return VerifierKey(f"fedseg/{party}/{key_id(public_key)[:_KEY_DIGITS]}", ED25519, public_key)
+
+
+def signed_checkpoint(log: AuditLog, party: str, key: Ed25519PrivateKey) -> Note:
+    """The log's state now, signed by the node's key."""
+    size = log.size
+    name = key_of_log(party, public_bytes(key)).name
+    checkpoint = Checkpoint(name, size, log.root(size))
+    return sign_ed25519(Note(checkpoint.to_text()), name, key)
+
+
+def proof_of(log: AuditLog, number: int, note: Note) -> LogProof:
+    """The proof that an entry is in the log of a checkpoint; its bytes go along, as extra data.
+
+    Raises:
+        LogError: There is no such entry (E-LOG-UNKNOWN).
+    """
+    entry, size = log.entry(number), Checkpoint.from_text(note.text).size
+    return LogProof(number, tuple(inclusion_proof(number, size, log)), note, entry)
+
+
+def verified_checkpoint(data: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """The checkpoint in a note that one of some logs' keys signed under its own name.
+
+    Raises:
+        MalformedError: It is none.
+        LogError: No such key signed it, or it is about another log (E-LOG-ORIGIN).
+    """
+    note = Note.parse(data)
+    signers = note.verified([Ed25519Verifier(key) for key in keys])
+    checkpoint = Checkpoint.from_text(note.text)
+    if checkpoint.origin not in {key.name for key in signers}:
+        raise LogError(
+            f"the checkpoint is of {checkpoint.origin!r}, and another log's key signed it",
+            code="E-LOG-ORIGIN",
+            remedy="ask for the checkpoint of the log that is meant",
+        )
+    return checkpoint
+
+
+def check_follows(log: LogReader, old: Checkpoint, new: Checkpoint) -> list[bytes]:
+    """Check by the log's hashes that the state `old` begins `new`; the proof.
+
+    Raises:
+        LogError: It does not (E-LOG-CONSISTENCY), or the log is shorter (E-LOG-SHORT).
+    """
+    if new.size > log.size:
+        raise LogError(
+            f"the log has {log.size} entries, and a signed checkpoint of it has {new.size}",
+            code="E-LOG-SHORT",
+            remedy="take a copy of the log that is as new",
+        )
+    if old.size > new.size:
+        old, new = new, old
+    proof = consistency_proof(old.size, new.size, log)
+    check_consistency(old.size, new.size, proof, old.root, new.root)
+    return proof
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """A file that somebody named, of at most some bytes.
+
+    Raises:
+        UsageError: It cannot be read, or has more.
+    """
+    try:
+        with open_regular(path) as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}",
+            code="E-LOG-FILE",
+            remedy="correct the path",
+        ) from error
+    if len(data) > most:
+        raise UsageError(
+            f"{path} has more than {most} bytes",
+            code="E-LOG-FILE",
+            remedy="name the right file",
+        )
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedLog:
+    """A log in a folder of files; a `LogReader`. What is in it is not checked.
+
+    Attributes:
+        size: As its verified checkpoint says.
+    """
+
+    folder: Path
+    size: int
+
+    @staticmethod
+    def open(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Checkpoint]:
+        """The log in a folder and its checkpoint; raises as `verified_checkpoint`."""
+        data = read_file(folder / CHECKPOINT_FILE, MAX_NOTE_BYTES)
+        checkpoint = verified_checkpoint(data, keys)
+        return CopiedLog(folder, checkpoint.size), checkpoint
+
+    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
+        """See `protocol.log.tree.TileReader`."""
+        stored = _width(self.size, level, index)
+        path = TilePath(level, index, stored)
+        hashes = read_tile(read_file(self.folder / str(path), TILE_WIDTH * HASH_BYTES), stored)
+        return hashes[:width]
+
+    def entries(self, start: int, stop: int) -> Sequence[bytes]:
+        """Entries of one bundle: `start` is a multiple of 256."""
+        index = start // TILE_WIDTH
+        stored = _width(self.size, 0, index)
+        path = self.folder / str(TilePath(None, index, stored))
+        bundle = read_bundle(read_file(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2)), stored)
+        return bundle[start - index * TILE_WIDTH : stop - index * TILE_WIDTH]
+
+
+def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
+    """Write a log as of a checkpoint into a folder, the checkpoint last; how many files.
+
+    A copy of an earlier state in the same folder becomes this one.
+    """
+    size, written = Checkpoint.from_text(note.text).size, 0
+    for level in range(-(-max(size, 1).bit_length() // TILE_BITS)):
+        for index in range(-(-(size >> TILE_BITS * level) // TILE_WIDTH)):
+            width = _width(size, level, index)
+            path = folder / str(TilePath(level, index, width))
+            write_file(path, write_tile(log.tile(level, index, width)))
+            written += 1
+            if level == 0:
+                first = index * TILE_WIDTH
+                path = folder / str(TilePath(None, index, width))
+                write_file(path, write_bundle(log.entries(first, first + width)))
+                written += 1
+    write_file(folder / CHECKPOINT_FILE, note.to_bytes())
+    return written + 1
+
+
+def _width(size: int, level: int, index: int) -> int:
+    return min(TILE_WIDTH, (size >> TILE_BITS * level) - index * TILE_WIDTH)

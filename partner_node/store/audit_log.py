@@ -1,0 +1,233 @@
+"""The audit log in a node's state database: entries and hashes, added and never changed.
+
+An entry belongs to the transaction of what it records, so whatever is killed finds both or
+neither. Triggers of the connection count what rows are about to be written that the log is about;
+a transaction that has no entry for each of them is rolled back, so no room can forget one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any, Final, LiteralString
+
+from machine.database import Database
+from protocol.errors import LogError, StoreError
+from protocol.log import entries as kinds
+from protocol.log.entries import Entry
+from protocol.log.tree import EMPTY_ROOT, TILE_WIDTH, appended, leaf_hash, root
+
+#: Refusals that the log takes on one day, so that whoever sends nonsense cannot fill the disk.
+MAX_REFUSALS_A_DAY: Final = 100
+
+#: Which rows owe the log an entry, of which kind; what is not here is not in the log.
+_OWING: Final[tuple[LiteralString, ...]] = (
+    "INSERT ON main.agreements BEGIN SELECT fedseg_owes('agreement-kept')",
+    "INSERT ON main.signed BEGIN SELECT fedseg_owes('agreement-signed')",
+    "INSERT ON main.stops BEGIN SELECT fedseg_owes('stop')",
+    "INSERT ON main.ledger BEGIN SELECT fedseg_owes('question')",
+    # The same message again is the same bytes.
+    "INSERT ON main.egress WHEN NOT EXISTS (SELECT 1 FROM egress WHERE manifest = NEW.manifest"
+    " AND number < NEW.number) BEGIN SELECT fedseg_owes('left')",
+    "INSERT ON main.refusals BEGIN SELECT fedseg_owes('refused')",
+    "UPDATE OF decision ON main.manifests WHEN NEW.decision IS NOT OLD.decision"
+    " BEGIN SELECT fedseg_owes('decision')",
+    "INSERT ON main.releases BEGIN SELECT fedseg_owes('release')",
+    "INSERT ON main.runs WHEN NEW.phase IN ('done', 'aborted')"
+    " BEGIN SELECT fedseg_owes('run-ended')",
+    "UPDATE OF phase ON main.runs WHEN NEW.phase IN ('done', 'aborted') AND NEW.phase <> OLD.phase"
+    " BEGIN SELECT fedseg_owes('run-ended')",
+    "INSERT ON main.exports BEGIN SELECT fedseg_owes('export')",
+    "INSERT ON main.requests BEGIN SELECT fedseg_owes('request')",
+    "UPDATE OF done_at, extended_on ON main.requests BEGIN SELECT fedseg_owes('request')",
+    "INSERT ON main.builds BEGIN SELECT fedseg_owes('build')",
+)
+_CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
+_NEVER: Final[tuple[LiteralString, ...]] = (
+    "UPDATE ON main.log_entries", "DELETE ON main.log_entries",
+    "UPDATE ON main.log_hashes", "DELETE ON main.log_hashes",
+)  # fmt: skip
+#: Whether anything happened here before there was a log.
+_EARLIER: Final[LiteralString] = (
+    "SELECT EXISTS (SELECT 1 FROM agreements) OR EXISTS (SELECT 1 FROM signed)"
+    " OR EXISTS (SELECT 1 FROM runs) OR EXISTS (SELECT 1 FROM egress)"
+    " OR EXISTS (SELECT 1 FROM ledger) OR EXISTS (SELECT 1 FROM requests)"
+    " OR EXISTS (SELECT 1 FROM exports) OR EXISTS (SELECT 1 FROM refusals)"
+)
+
+
+class AuditLog:
+    """The log of one node; a `TileReader` and a `LogReader`.
+
+    Args:
+        database: At its newest schema.
+        party: Whose log it is, for its first entry.
+    """
+
+    def __init__(self, database: Database, *, party: str) -> None:
+        self._database = database
+        self._party = party
+        self._owed: Counter[str] = Counter()
+        self._has_begun = False
+        self._earlier = False
+        database.define("fedseg_owes", self._owe)
+        for number, owing in enumerate(_OWING):
+            database.ask(f"CREATE TEMP TRIGGER owe_{number:d} AFTER {owing}; END")
+        for number, never in enumerate(_NEVER):
+            database.ask(
+                f"CREATE TEMP TRIGGER never_{number:d} BEFORE {never}"
+                " BEGIN SELECT RAISE(ABORT, 'the log is only added to'); END"
+            )
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def append(self, kind: str, *, at: str, **about: Any) -> int:
+        """Add an entry; inside the transaction of what it records.
+
+        Args:
+            kind: One of `protocol.log.entries.KINDS`.
+            about: Its fields.
+
+        Returns:
+            Its number, from 0.
+
+        Raises:
+            StoreError: There is no transaction (E-LOG-OWED).
+            MalformedError: The fields are not those of the kind.
+        """
+        if not self._database.in_transaction:
+            raise _owed(f"an entry of kind {kind} outside of a transaction")
+        entry = Entry(at, kind, about)
+        if not entry.is_known:
+            raise _owed(f"an entry of the unknown kind {kind}")
+        if not self.size:
+            self._begin(at)
+        number = self._add(entry)
+        self._owed[kind] -= 1
+        return number
+
+    def append_refusal(self, code: str, run_id: bytes, *, at: str) -> None:
+        """Add a refusal, unless the log has as many of that day as it takes.
+
+        The first one too many is replaced by an entry that says that more are left out.
+        """
+        day = at[:10]
+        self._database.ask("DELETE FROM log_refusals WHERE day <> ?", day)
+        ((times,),) = self._database.ask(
+            "INSERT INTO log_refusals VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET"
+            " times = times + 1 RETURNING times",
+            day,
+        )
+        if times <= MAX_REFUSALS_A_DAY:
+            self.append(kinds.REFUSED, at=at, run=run_id.hex(), code=code)
+            return
+        if times == MAX_REFUSALS_A_DAY + 1:
+            self.append(kinds.REFUSALS_LEFT_OUT, at=at, day=day)
+        self._owed[kinds.REFUSED] -= 1
+
+    def open_account(self) -> None:
+        """A transaction begins: nothing is owed."""
+        self._owed.clear()
+        if not self._has_begun:
+            self._has_begun = self.size > 0
+            ((earlier,),) = self._database.ask(_EARLIER)
+            self._earlier = bool(earlier)
+
+    def settle(self) -> None:
+        """A transaction is about to be committed.
+
+        Raises:
+            StoreError: It writes something that the log has no entry of (E-LOG-OWED).
+        """
+        owed = sorted(kind for kind, count in self._owed.items() if count > 0)
+        if owed:
+            raise _owed(f"the log has no entry of what is about to be stored: {', '.join(owed)}")
+
+    def _owe(self, kind: str) -> None:
+        if not self._database.in_transaction:
+            raise _owed(f"a row that owes the log an entry of kind {kind}, outside a transaction")
+        self._owed[kind] += 1
+
+    def _begin(self, at: str) -> None:
+        """Have the log begin with an entry that says whose it is."""
+        ((schema,),) = self._database.ask("PRAGMA user_version")
+        about = {
+            "party": self._party,
+            "program": metadata.version("fedseg"),
+            "schema": schema,
+            "earlier": self._earlier,
+        }
+        self._add(Entry(at, kinds.BEGUN, about))
+
+    def _add(self, entry: Entry) -> int:
+        data, number = entry.to_bytes(), self.size
+        self._database.ask("INSERT INTO log_entries VALUES (?, ?)", number, data)
+        for one in appended(number, leaf_hash(data), self):
+            self._database.ask(
+                "INSERT INTO log_hashes VALUES (?, ?, ?)", one.level, one.position, one.hash
+            )
+        return number
+
+    # --- reading -------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        ((size,),) = self._database.ask("SELECT coalesce(max(number) + 1, 0) FROM log_entries")
+        return int(size)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root of the first `size` entries, of all when left out; raises LogError."""
+        size = self.size if size is None else size
+        return root(size, self) if size else EMPTY_ROOT
+
+    def entry(self, number: int) -> bytes:
+        """The bytes of one entry.
+
+        Raises:
+            LogError: There is none with that number (E-LOG-UNKNOWN).
+        """
+        row = self._database.one("SELECT entry FROM log_entries WHERE number = ?", number)
+        if row is None:
+            raise LogError(
+                f"the log has no entry {number}",
+                code="E-LOG-UNKNOWN",
+                remedy="`fedseg-node log show` lists them; the first is 0",
+            )
+        return bytes(row[0])
+
+    def entries(self, start: int, stop: int) -> list[bytes]:
+        """Entries `start` to `stop`, without `stop`, in order; those that are there."""
+        rows = self._database.ask(
+            "SELECT entry FROM log_entries WHERE number >= ? AND number < ? ORDER BY number",
+            start,
+            stop,
+        )
+        return [bytes(entry) for (entry,) in rows]
+
+    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
+        """See `protocol.log.tree.TileReader`."""
+        first = index * TILE_WIDTH
+        rows = self._database.ask(
+            "SELECT hash FROM log_hashes WHERE level = ? AND position >= ? AND position < ?"
+            " ORDER BY position",
+            level,
+            first,
+            first + width,
+        )
+        return [bytes(one) for (one,) in rows]
+
+
+def code_in_log(reason: str) -> str:
+    """An error's code as it is; words of people, which may name anybody, as ``other``."""
+    return reason if not reason or _CODE.fullmatch(reason) else "other"
+
+
+def _owed(what: str) -> StoreError:
+    return StoreError(
+        f"nothing was stored: {what}",
+        code="E-LOG-OWED",
+        remedy="this is a defect, or somebody changed the program: report this line",
+    )

@@ -1,0 +1,153 @@
+"""What an entry of the audit log says: a kind, a time, and the fields of that kind. No person.
+
+An entry is RFC 8785 JSON of at most 65,535 bytes. Kinds that are known are read strictly; one of a
+later version is kept as it is, so that an older reader still checks the whole log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from protocol.canonical import canonical_json, parse_json
+from protocol.errors import MalformedError
+from protocol.log.text import malformed
+from protocol.log.tiles import MAX_ENTRY_BYTES
+
+Check = Callable[[object], bool]
+
+BEGUN: Final = "log-begun"
+AGREEMENT_KEPT: Final = "agreement-kept"
+AGREEMENT_SIGNED: Final = "agreement-signed"
+STOP: Final = "stop"
+QUESTION: Final = "question"
+LEFT: Final = "left"
+REFUSED: Final = "refused"
+REFUSALS_LEFT_OUT: Final = "refusals-left-out"
+DECISION: Final = "decision"
+RELEASE: Final = "release"
+RUN_ENDED: Final = "run-ended"
+EXPORT: Final = "export"
+REQUEST: Final = "request"
+BUILD: Final = "build"
+
+_MOST_TEXT: Final = 4096
+_KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MOST_TEXT
+
+
+def _hex(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"([0-9a-f]{2}){0,64}", value) is not None
+
+
+def _number(value: object) -> bool:
+    return type(value) is int and -1 <= value < 1 << 53
+
+
+def _number_or_nothing(value: object) -> bool:
+    return value is None or _number(value)
+
+
+def _digits(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,40}", value) is not None
+
+
+def _yes_or_no(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+#: The fields of each kind, beside `at` and `kind`. Runs, hashes and keys are hexadecimal.
+KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
+    # The first of every log. `earlier`: the folder has records of before, which are not in it.
+    BEGUN: {"party": _text, "program": _text, "schema": _number, "earlier": _yes_or_no},
+    AGREEMENT_KEPT: {"agreement": _text, "version": _number, "agreement_hash": _hex},
+    AGREEMENT_SIGNED: {"agreement_hash": _hex, "by": _text},
+    STOP: {"agreement_hash": _hex, "partner": _text},
+    # `cost` is what was charged, in units of 2^-60 of rho; `context` names the question.
+    QUESTION: {
+        "agreement": _text, "run": _hex, "round": _number, "asked": _text, "cost": _digits,
+        "context": _hex,
+    },
+    # `message` is the number of the manifest; null for what has none.
+    LEFT: {
+        "run": _hex, "round": _number, "what": _text, "bytes": _number, "sha256": _hex,
+        "message": _number_or_nothing,
+    },
+    REFUSED: {"run": _hex, "code": _text},
+    REFUSALS_LEFT_OUT: {"day": _text},
+    DECISION: {"message": _number, "run": _hex, "sha256": _hex, "decision": _text, "by": _text},
+    RELEASE: {"run_hash": _hex, "agreement_hash": _hex, "sha256": _hex},
+    RUN_ENDED: {"run": _hex, "run_hash": _hex, "phase": _text, "code": _text},
+    EXPORT: {"release": _hex, "use": _text, "sha256": _hex, "by": _text},
+    # `subject` is the keyed hash under which the register has the customer.
+    REQUEST: {"right": _text, "subject": _text, "step": _text},
+    BUILD: {"agreement_hash": _hex, "build": _hex},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry.
+
+    Attributes:
+        at: When, as its writer's clock has it; nobody vouches for it.
+        kind: A key of `KINDS`, or a kind of a later version.
+        about: Its fields.
+    """
+
+    at: str
+    kind: str
+    about: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not _text(self.at):
+            raise malformed("an entry's time is no text")
+        if not _KIND.fullmatch(self.kind):
+            raise malformed(f"no kind of an entry: {self.kind[:40]!r}")
+        if {"at", "kind"} & self.about.keys():
+            raise malformed("an entry says `at` or `kind` twice")
+        checks = KINDS.get(self.kind)
+        if checks is None:
+            return
+        if checks.keys() != self.about.keys():
+            other = sorted(checks.keys() ^ self.about.keys())
+            raise malformed(f"an entry of kind {self.kind} lacks or has too many fields: {other}")
+        for name, holds in checks.items():
+            if not holds(self.about[name]):
+                raise malformed(f"{name} of an entry of kind {self.kind} is {self.about[name]!r}")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this version knows the kind."""
+        return self.kind in KINDS
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as JSON values."""
+        return {"at": self.at, "kind": self.kind, **self.about}
+
+    def to_bytes(self) -> bytes:
+        """The bytes of which the log has the hash; raises MalformedError when they are too many."""
+        data = canonical_json(self.to_dict())
+        if len(data) > MAX_ENTRY_BYTES:
+            raise malformed(f"an entry has at most {MAX_ENTRY_BYTES} bytes, not {len(data)}")
+        return data
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Entry:
+        """Read an entry; raises MalformedError, also when it is not written as `to_bytes` does."""
+        try:
+            values = parse_json(data, max_bytes=MAX_ENTRY_BYTES, what="an entry")
+        except MalformedError as error:
+            raise malformed(error.message) from error
+        at, kind = values.pop("at", None), values.pop("kind", None)
+        if not isinstance(at, str) or not isinstance(kind, str):
+            raise malformed("an entry has no `at` or no `kind`")
+        found = Entry(at, kind, values)
+        if found.to_bytes() != data:
+            raise malformed("an entry is not written in the one form of RFC 8785")
+        return found
