@@ -28,17 +28,18 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.signed BEGIN SELECT fedseg_owes('agreement-signed')",
     "INSERT ON main.stops BEGIN SELECT fedseg_owes('stop')",
     "INSERT ON main.ledger BEGIN SELECT fedseg_owes('question')",
-    # The same message again is the same bytes.
-    "INSERT ON main.egress WHEN NOT EXISTS (SELECT 1 FROM egress WHERE manifest = NEW.manifest"
-    " AND number < NEW.number) BEGIN SELECT fedseg_owes('left')",
+    # The same message again is the same bytes. Greetings lead to nothing unless a roster follows,
+    # and whoever sends requests has as many as it likes: they would fill a disk that forgets none.
+    "INSERT ON main.egress WHEN NEW.what NOT LIKE 'HELLO%' AND NOT EXISTS (SELECT 1 FROM egress"
+    " WHERE manifest = NEW.manifest AND number < NEW.number) BEGIN SELECT fedseg_owes('left')",
     "INSERT ON main.refusals BEGIN SELECT fedseg_owes('refused')",
     "UPDATE OF decision ON main.manifests WHEN NEW.decision IS NOT OLD.decision"
     " BEGIN SELECT fedseg_owes('decision')",
     "INSERT ON main.releases BEGIN SELECT fedseg_owes('release')",
-    "INSERT ON main.runs WHEN NEW.phase IN ('done', 'aborted')"
+    "INSERT ON main.runs WHEN NEW.run_hash <> x'' AND NEW.phase IN ('done', 'aborted')"
     " BEGIN SELECT fedseg_owes('run-ended')",
-    "UPDATE OF phase ON main.runs WHEN NEW.phase IN ('done', 'aborted') AND NEW.phase <> OLD.phase"
-    " BEGIN SELECT fedseg_owes('run-ended')",
+    "UPDATE OF phase ON main.runs WHEN NEW.run_hash <> x'' AND NEW.phase IN ('done', 'aborted')"
+    " AND NEW.phase <> OLD.phase BEGIN SELECT fedseg_owes('run-ended')",
     "INSERT ON main.exports BEGIN SELECT fedseg_owes('export')",
     "INSERT ON main.requests BEGIN SELECT fedseg_owes('request')",
     "UPDATE OF done_at, extended_on ON main.requests BEGIN SELECT fedseg_owes('request')",

@@ -34,6 +34,8 @@ MAX_GREETINGS: Final = 64
 #: Of one message, how many of its latest repetitions stay on record beside the first sending.
 MAX_REPETITIONS: Final = 16
 
+#: How a message begins, for people, that opens a run.
+_GREETING: Final = "HELLO"
 _SELECT_RUN: Final[LiteralString] = (
     "SELECT run_id, run_hash, agreement_hash, phase, round, reason, started_at, updated_at, sealed,"
     " data_changed_at FROM runs WHERE "
@@ -182,7 +184,7 @@ class NodeStore(Database):
         """Remember a run's state; inside a transaction."""
         run_id = bytes.fromhex(state["run_id"])
         is_over = Phase(state["phase"]).over
-        if is_over:
+        if is_over and state["run_hash"]:
             before = self.one("SELECT phase FROM runs WHERE run_id = ?", run_id)
             if before is None or before[0] != state["phase"]:
                 self.log.append(
@@ -475,9 +477,12 @@ class NodeStore(Database):
         """Log a message that is about to leave; inside a transaction.
 
         Of many repetitions of one message only the latest stay, beside the first sending; the audit
-        log has the first sending alone.
+        log has the first sending alone, and no greeting.
         """
-        if not self.one("SELECT 1 FROM egress WHERE manifest = ? LIMIT 1", record.manifest):
+        is_greeting = record.what.startswith(_GREETING)
+        if not is_greeting and not self.one(
+            "SELECT 1 FROM egress WHERE manifest = ? LIMIT 1", record.manifest
+        ):
             self.log.append(
                 kinds.LEFT,
                 at=record.at,

@@ -643,6 +643,7 @@ def test_whoever_opens_runs_without_end_fills_no_disk(lab: Lab) -> None:
     """Four hundred made 6 MB; runs that a roster follows are bounded by the chain."""
     opened = []
     sizes = []
+    entries = lab.store.log.size
     for number in range(3 * MAX_GREETINGS):
         run_id = number.to_bytes(16, "big")
         opened.append(
@@ -656,6 +657,7 @@ def test_whoever_opens_runs_without_end_fills_no_disk(lab: Lab) -> None:
     assert len(lab.store.egress()) == MAX_GREETINGS + 1
     assert lab.store.ask("SELECT count(*) FROM manifests") == [(MAX_GREETINGS + 1,)]
     assert max(sizes[MAX_GREETINGS:]) < 1.5 * sizes[MAX_GREETINGS]
+    assert lab.store.log.size == entries, "which forgets nothing"
     lab.run()  # and the node takes part all the same
     assert lab.store.runs()[0].phase == "done"
 
