@@ -8,6 +8,7 @@ a transaction that has no entry for each of them is rolled back, so no room can 
 from __future__ import annotations
 
 import re
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from importlib import metadata
@@ -73,9 +74,16 @@ class AuditLog:
         self._owed: Counter[str] = Counter()
         self._has_begun = False
         self._earlier = False
-        database.define("fedseg_owes", self._owe)
-        for number, owing in enumerate(_OWING):
-            database.ask(f"CREATE TEMP TRIGGER owe_{number:d} AFTER {owing}; END")
+        owing = weakref.WeakMethod(self._owe)  # SQLite holds a function where no collector looks
+
+        def owe(kind: str) -> None:
+            noted = owing()
+            if noted is not None:
+                noted(kind)
+
+        database.define("fedseg_owes", owe)
+        for number, what in enumerate(_OWING):
+            database.ask(f"CREATE TEMP TRIGGER owe_{number:d} AFTER {what}; END")
         for number, never in enumerate(_NEVER):
             database.ask(
                 f"CREATE TEMP TRIGGER never_{number:d} BEFORE {never}"

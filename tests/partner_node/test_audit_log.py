@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -80,6 +81,15 @@ def test_a_log_says_that_what_was_before_is_not_in_it(tmp_path: Path) -> None:
     with store.transaction():
         store.save_egress(message())
     assert logged(store)[0]["earlier"] is True
+
+
+def test_a_store_that_nobody_has_any_more_is_gone_with_its_file(tmp_path: Path) -> None:
+    """What SQLite calls would keep it, where no collector looks."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        store_of(tmp_path / "node.db")
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
 
 
 def test_nothing_is_appended_outside_of_a_transaction() -> None:

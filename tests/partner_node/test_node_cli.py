@@ -109,7 +109,10 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
     assert shell("nonsense").code == 2
 
 
-NEED_NONE = {("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore")}
+NEED_NONE = {
+    ("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore"),
+    ("log", "check-proof"),
+}  # fmt: skip
 NEED_FOLDER = [p for p in LEAVES if p not in NEED_NONE]
 
 
@@ -121,6 +124,9 @@ def test_a_folder_that_is_no_node_is_named(
         "user add": ["anna", "--role", "auditor"],
         "user role": ["anna", "auditor"],
         "user reset": ["anna"],
+        "log prove": ["0", "--out", "x.proof"],
+        "log consistency": ["old.checkpoint", "new.checkpoint"],
+        "log export": ["copy"],
         "user remove": ["anna"],
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
