@@ -7,8 +7,8 @@ from typing import Protocol
 
 from protocol.errors import LogError
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.entries import Entry
-from protocol.log.tree import TILE_WIDTH, TileReader, appended, leaf_hash, root
+from protocol.log.entries import check_entry
+from protocol.log.tree import TILE_WIDTH, TileReader, leaf_hash, perfect_hash, root
 
 
 class LogReader(TileReader, Protocol):
@@ -40,82 +40,53 @@ def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> tuple[i
             others than they were.
     """
     size, claimed = log.size, sorted(checkpoints, key=lambda one: one.size)
-    tower = _Tower()
+    if claimed and claimed[-1].size > size:
+        raise LogError(
+            f"the log has {size} entries, and a signed checkpoint of it has {claimed[-1].size}",
+            code="E-LOG-SHORT",
+            remedy="Entries were cut off, or an older state was restored: find out which.",
+        )
+    level, row = 0, _check_entries(log, size)
+    while row:
+        level += 1
+        row = _check_row(log, level, row)
+    for one in claimed:
+        if root(one.size, log) != one.root:
+            raise LogError(
+                f"the first {one.size} entries are not those of a signed checkpoint",
+                code="E-LOG-FORKED",
+                remedy="Keep the checkpoint and the log: together they show that it was rewritten.",
+            )
+    return size, root(size, log)
+
+
+def _check_entries(log: LogReader, size: int) -> list[bytes]:
+    """Check the entries, and the stored hashes of level 0; the hashes of its full tiles."""
+    above = []
     for start in range(0, size, TILE_WIDTH):
         stop = min(start + TILE_WIDTH, size)
         batch = log.entries(start, stop)
         if len(batch) != stop - start:
             raise _not_whole(f"of entries {start} to {stop - 1} some are missing")
-        for number, data in enumerate(batch, start):
-            Entry.from_bytes(data)
-            while claimed and claimed[0].size == number:
-                _check_root(claimed.pop(0), tower)
-            tower.add(leaf_hash(data), log)
-    tower.check_last(log)
-    while claimed and claimed[0].size == size:
-        _check_root(claimed.pop(0), tower)
-    if claimed:
-        raise LogError(
-            f"the log has {size} entries, and a signed checkpoint of it has {claimed[0].size}",
-            code="E-LOG-SHORT",
-            remedy="Entries were cut off, or an older state was restored: find out which.",
-        )
-    return size, tower.root
+        for data in batch:
+            check_entry(data)
+        above += _check_tile(log, 0, start // TILE_WIDTH, [leaf_hash(data) for data in batch])
+    return above
 
 
-class _Tower:
-    """The hashes of a log that is read from its beginning: of each level, the last tile."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._levels: list[tuple[int, list[bytes]]] = []
-
-    @property
-    def root(self) -> bytes:
-        return root(self._size, self)
-
-    @property
-    def size(self) -> int:
-        return self._size
-
-    def add(self, leaf: bytes, stored: TileReader) -> None:
-        """Add an entry's hash; a tile that it fills is compared with the stored one."""
-        for one in appended(self._size, leaf, self):
-            if one.level == len(self._levels):
-                self._levels.append((0, []))
-            index, row = self._levels[one.level]
-            if index != one.position // TILE_WIDTH:
-                index, row = one.position // TILE_WIDTH, []
-            row.append(one.hash)
-            self._levels[one.level] = index, row
-            if len(row) == TILE_WIDTH:
-                _compare(stored, one.level, index, row)
-        self._size += 1
-
-    def check_last(self, stored: TileReader) -> None:
-        """Compare the tiles that are not full with the stored ones."""
-        for level, (index, row) in enumerate(self._levels):
-            if row and len(row) < TILE_WIDTH:
-                _compare(stored, level, index, row)
-
-    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
-        """See `TileReader`: only the last tile of each level is ever asked for."""
-        found, row = self._levels[level]
-        return row[:width] if found == index else []
+def _check_row(log: LogReader, level: int, row: Sequence[bytes]) -> list[bytes]:
+    """Check the stored hashes of a level; the hashes of its full tiles."""
+    above = []
+    for start in range(0, len(row), TILE_WIDTH):
+        above += _check_tile(log, level, start // TILE_WIDTH, row[start : start + TILE_WIDTH])
+    return above
 
 
-def _compare(stored: TileReader, level: int, index: int, row: Sequence[bytes]) -> None:
-    if list(stored.tile(level, index, len(row))) != list(row):
+def _check_tile(log: LogReader, level: int, index: int, hashes: Sequence[bytes]) -> list[bytes]:
+    """Check a tile; its own hash, where it is full."""
+    if list(log.tile(level, index, len(hashes))) != list(hashes):
         raise _not_whole(f"tile {index} of level {level} is not that of the entries")
-
-
-def _check_root(claimed: Checkpoint, tower: _Tower) -> None:
-    if tower.root != claimed.root:
-        raise LogError(
-            f"the first {claimed.size} entries are not those of a signed checkpoint",
-            code="E-LOG-FORKED",
-            remedy="Keep the checkpoint and the log: together they show that it was rewritten.",
-        )
+    return [perfect_hash(hashes)] if len(hashes) == TILE_WIDTH else []
 
 
 def _not_whole(what: str) -> LogError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from protocol.canonical import canonical_json, parse_json
@@ -151,3 +152,40 @@ class Entry:
         if found.to_bytes() != data:
             raise malformed("an entry is not written in the one form of RFC 8785")
         return found
+
+
+#: JSON of values that a check takes, in the one form of RFC 8785, as patterns; not all such JSON.
+_PLAIN_TEXT: Final = rb'"[ !#-\[\]-~]{0,4096}"'
+_PLAIN_NUMBER: Final = rb"(?:-1|0|[1-9][0-9]{0,14})"
+_PLAIN: Final[Mapping[Check, bytes]] = {
+    _text: _PLAIN_TEXT,
+    _hex: rb'"(?:[0-9a-f]{64}|[0-9a-f]{32})?"',
+    _number: _PLAIN_NUMBER,
+    _number_or_nothing: rb"(?:null|" + _PLAIN_NUMBER + rb")",
+    _digits: rb'"(?:0|[1-9][0-9]{0,40})"',
+    _yes_or_no: rb"(?:true|false)",
+}
+
+
+def check_entry(data: bytes) -> None:
+    """Check that bytes are an entry as `Entry.from_bytes` reads it, most of them much sooner.
+
+    Raises:
+        MalformedError: They are none.
+    """
+    if len(data) > MAX_ENTRY_BYTES or _plain_entry().fullmatch(data) is None:
+        Entry.from_bytes(data)
+
+
+@lru_cache(maxsize=1)
+def _plain_entry() -> re.Pattern[bytes]:
+    """Of each kind the entries of ASCII alone, which nearly all are."""
+    return re.compile(b"|".join(_plain_form(kind) for kind in KINDS))
+
+
+def _plain_form(kind: str) -> bytes:
+    fields = {"at": _PLAIN_TEXT, "kind": re.escape(f'"{kind}"'.encode())}
+    for name, check in KINDS[kind].items():
+        fields[name] = _PLAIN[check]
+    written = (f'"{name}":'.encode() + fields[name] for name in sorted(fields))
+    return rb"\{" + b",".join(written) + rb"\}"

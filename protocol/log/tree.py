@@ -49,6 +49,15 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+def perfect_hash(hashes: Sequence[bytes]) -> bytes:
+    """The hash of a subtree whose lowest row is `hashes`, a power of two of them."""
+    row, sha256 = list(hashes), hashlib.sha256
+    while len(row) > 1:
+        pairs = zip(row[::2], row[1::2], strict=True)
+        row = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return row[0]
+
+
 def appended(size: int, leaf: bytes, tiles: TileReader) -> list[Stored]:
     """What to store when the hash `leaf` becomes entry `size`.
 
@@ -64,7 +73,7 @@ def appended(size: int, leaf: bytes, tiles: TileReader) -> list[Stored]:
         last = found[-1]
         index = last.position // TILE_WIDTH
         before = _read(tiles, last.level, index, TILE_WIDTH - 1)
-        found.append(Stored(last.level + 1, index, _perfect([*before, last.hash])))
+        found.append(Stored(last.level + 1, index, perfect_hash([*before, last.hash])))
     return found
 
 
@@ -215,7 +224,7 @@ class _Reading:
         if (level, tile) not in self._read:
             width = min(TILE_WIDTH, (self._size >> (TILE_BITS * level)) - tile * TILE_WIDTH)
             self._read[level, tile] = _read(self._tiles, level, tile, width)
-        return _perfect(self._read[level, tile][start : start + (1 << rest)])
+        return perfect_hash(self._read[level, tile][start : start + (1 << rest)])
 
 
 def _read(tiles: TileReader, level: int, index: int, width: int) -> Sequence[bytes]:
@@ -227,13 +236,6 @@ def _read(tiles: TileReader, level: int, index: int, width: int) -> Sequence[byt
             remedy="Restore the log from a backup, and compare it with a cosigned checkpoint.",
         )
     return found
-
-
-def _perfect(hashes: Sequence[bytes]) -> bytes:
-    row = list(hashes)
-    while len(row) > 1:
-        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
-    return row[0]
 
 
 def _split(count: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from protocol.errors import FedsegError
 from protocol.log.checking import check_log
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.entries import BUILD, KINDS, LEFT, REFUSED, Entry
+from protocol.log.entries import BUILD, KINDS, LEFT, REFUSED, Entry, check_entry
 from protocol.log.tree import leaf_hash, root
 from tests import effort
 from tests.protocol.log.trees import Kept
@@ -111,6 +111,24 @@ def test_an_entry_has_one_form() -> None:
     assert code_of(b"[]") == "E-LOG-FORMAT"
     with pytest.raises(FedsegError, match="65535"):
         Entry(AT, "later", {"text": "x" * 65_536}).to_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_quick_look_takes_no_bytes_that_are_no_entry(kind: str) -> None:
+    whole = made(kind).to_bytes()
+    check_entry(whole)
+    for at in range(len(whole)):
+        for other in (b"", b"0", b"-", b"\\", b'"', b"a", b"Z", b"\x7f", b"\xc3", b"\n", b"1e"):
+            for changed in (whole[:at] + other + whole[at + 1 :], whole[:at] + other + whole[at:]):
+                assert _takes(check_entry, changed) == _takes(Entry.from_bytes, changed), changed
+
+
+def _takes(reader: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        reader(data)
+    except FedsegError:
+        return False
+    return True
 
 
 def test_a_whole_log_has_the_root_of_its_entries() -> None:
