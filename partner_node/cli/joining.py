@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from machine.console import Format, FormatOption, Verbatim, output
 from machine.files import open_regular, write_file
-from partner_node.cli.making import make_node
+from partner_node.cli.making import MadeNode, make_node
 from partner_node.cli.node_options import (
     Births,
     Consents,
@@ -100,10 +99,9 @@ def join(
         named_by="--proxy",
     )
     greeting = greet(invited, now=now, proxy=way_to(invited.address, settings))
-    warnings: list[str] = []
-    before = _names(directory)
-    if FILE_NAME not in before:
-        warnings = make_node(
+    made: MadeNode | None = None
+    if not (directory / FILE_NAME).exists():
+        made = make_node(
             partner=greeting.partner,
             coordinator=greeting.address,
             root_certificates=AUTHORITY_FILE,
@@ -135,7 +133,7 @@ def join(
             max_customers=max_customers,
             passphrase_env=passphrase_env,
             directory=directory,
-        ).warnings
+        )
     home = NodeHome.load(directory)
     _refuse_other(home, invited)
     card = (directory / CARD_FILE).read_bytes()
@@ -152,9 +150,10 @@ def join(
                 code=code,
             ).save(directory)
     except RuleError as error:
-        if error.code in FINAL and FILE_NAME not in before:
-            _remove_new(directory, before)
+        if error.code in FINAL and made is not None:  # nobody can join with it: it is in the way
+            made.remove(home.accounts_file)
         raise
+    warnings = [] if made is None else made.warnings
     output.warn(warnings)
     output.result(
         {
@@ -183,23 +182,6 @@ def _text(invitation: str) -> str:
             return file.read(2 * MAX_CHARACTERS).decode("ascii", "replace")
     except (OSError, ValueError):
         return invitation
-
-
-def _names(directory: Path) -> frozenset[str]:
-    """What is in a folder; nothing where there is none."""
-    return (
-        frozenset(path.name for path in directory.iterdir()) if directory.is_dir() else frozenset()
-    )
-
-
-def _remove_new(directory: Path, before: frozenset[str]) -> None:
-    """Remove the node that was made here: nobody can join with it, and it would be in the way."""
-    for name in _names(directory) - before:
-        path = directory / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _refuse_member(directory: Path) -> None:

@@ -36,10 +36,24 @@ class MadeNode:
     Attributes:
         warnings: Files that the configuration names and that are not there; or, where all are, why
             the customers in them cannot be read.
+        files: What was written, in that order.
+        folder_is_new: Whether the node's folder was made, too.
     """
 
     card: PartnerCard
     warnings: list[str]
+    files: tuple[Path, ...]
+    folder_is_new: bool
+
+    def remove(self, *more: Path) -> None:
+        """Remove what was written, and `more` of it; of the folders those that are then empty."""
+        files = (*self.files, *more)
+        for path in files:
+            path.unlink(missing_ok=True)
+        for folder in sorted({path.parent for path in files}, reverse=True):
+            is_ours = self.folder_is_new or folder != self.files[0].parent
+            if is_ours and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def make_node(
@@ -126,6 +140,7 @@ def make_node(
         units=_units(unit or ()),
         notice=notice_version,
     )
+    folder_is_new = not directory.exists()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     made = [directory / FILE_NAME]
@@ -154,11 +169,13 @@ def make_node(
             )
         )
         write_file(directory / CARD_FILE, card.to_bytes())
+        made.append(directory / CARD_FILE)
     except BaseException:
         for path in made:
             path.unlink()
         raise
-    return MadeNode(card=card, warnings=_missing_files(config) or _unread_data(config))
+    warnings = _missing_files(config) or _unread_data(config)
+    return MadeNode(card=card, warnings=warnings, files=tuple(made), folder_is_new=folder_is_new)
 
 
 def _wishes(option: str, path: Path | None) -> str | None:

@@ -15,6 +15,7 @@ from machine.certificates import client_certificate, pem
 from machine.files import write_file
 from partner_node.cli import joining
 from partner_node.config.node_config import NodeConfig
+from partner_node.control import joining as enrolling
 from partner_node.control import presence
 from partner_node.control.channel import Channel
 from partner_node.control.presence import Standing, open_channel, present, renew_in_time, show_up
@@ -178,15 +179,31 @@ def test_a_node_that_did_not_join_yet_does_not_serve(
 
 
 def test_an_invitation_that_another_node_used_leaves_nothing_in_the_way_of_the_right_one(
-    shell: Shell, lab: Lab, tmp_path: Path
+    shell: Shell, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used = invited(shell, lab, "taken")
     shell.json(*join_words(used, tmp_path / "first"))
     folder = tmp_path / "east"
+    assert shell.refused(*join_words(used, folder), status=3)["code"] == "E-INVITATION-USED"
+    assert not folder.exists()
     folder.mkdir()
     (folder / "customers.csv").write_text("id\n")
+
+    enrol = enrolling.enrol
+
+    def meanwhile(*words: object, **named: object) -> bytes:
+        (folder / "keys" / "copied-just-now").write_text("of somebody else")
+        return enrol(*words, **named)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(enrolling, "enrol", meanwhile)
+        assert shell.refused(*join_words(used, folder), status=3)["code"] == "E-INVITATION-USED"
+    left = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert sorted(left) == ["copied-just-now", "customers.csv"]
+    (folder / "keys" / "copied-just-now").unlink()
+    (folder / "customers.csv").unlink()
     assert shell.refused(*join_words(used, folder), status=3)["code"] == "E-INVITATION-USED"
-    assert [path.name for path in folder.iterdir()] == ["customers.csv"]
+    assert folder.is_dir(), "it was there before: perhaps somebody stands in it"
     data = shell.json(*join_words(invited(shell, lab, "right"), folder))
     assert data["partner"] == "right"
 
