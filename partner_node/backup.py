@@ -8,12 +8,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
+from machine.backups import (
+    SETTINGS,
+    STATE,
+    Manifest,
+    gathered,
+    note_backup,
+    put_back,
+    read_backup,
+    write_backup,
+)
 from machine.database import Database
 from machine.private_files import check_settled, read_private_file
 from partner_node import membership
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome, changing_keys
 from partner_node.state_file import MARK
+from partner_node.store.outside_facts import mark_restored
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
 
@@ -85,9 +95,11 @@ def back_up(home: NodeHome, out: Path, *, now: datetime, version: str) -> Manife
 
 def restore(file: Path, folder: Path, *, elsewhere: bool = False) -> tuple[Manifest, NodeHome]:
     """Make a node's folder from a backup; raises FedsegError as `put_back` does."""
+    made_at = read_backup(file, kind=KIND)[0].made_at
     manifest = put_back(
         file, folder, kind=KIND, settings=FILE_NAME, check=_check, elsewhere=elsewhere,
         places=lambda draft: _places(NodeHome.load(draft)),
+        last=lambda draft, _: _mark(NodeHome.load(draft).state_file, made_at),
     )  # fmt: skip
     return manifest, NodeHome.load(folder)
 
@@ -112,10 +124,18 @@ def _places(home: NodeHome) -> Mapping[str, Path]:
 
 def _check(state: Path) -> None:
     """Raise StoreError when a state is not sound, or of a newer version."""
-    with closing(
-        Database(
-            state, name="node state", migrations=MIGRATIONS, remedy="take another backup",
-            made_before=True,
-        )
-    ) as database:  # fmt: skip
+    with closing(_open(state)) as database:
         database.check()
+
+
+def _mark(state: Path, made_at: str) -> None:
+    """Have the audit log say, as soon as the node serves, that this state was put back."""
+    with closing(_open(state)) as database:
+        mark_restored(database, made_at=made_at)
+
+
+def _open(state: Path) -> Database:
+    return Database(
+        state, name="node state", migrations=MIGRATIONS, remedy="take another backup",
+        made_before=True,
+    )  # fmt: skip

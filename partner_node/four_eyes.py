@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from machine.accounts.acts import is_at_the_machine, person_of
@@ -19,6 +20,7 @@ from partner_node.store.times import moment, stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import EGRESS, EXPORT, SIGNING
 from protocol.errors import RuleError
+from protocol.log.entries import FIRST_WORD
 
 if TYPE_CHECKING:
     from machine.accounts.accounts import Account, Accounts
@@ -147,6 +149,9 @@ class Confirmations:
             " VALUES (?, ?, ?, ?, ?)",
             act, about, by, stamp(now), self._people.account_of(by),
         )  # fmt: skip
+        self._store.log.append(
+            FIRST_WORD, at=stamp(now), act=act, about=sha256(about.encode()).hexdigest(), by=by
+        )
         return First(act=act, about=about, who=by, until=stamp(now + GOOD_FOR))
 
     def forget(self, act: str, about: str) -> None:

@@ -552,7 +552,7 @@ class Node:
         return self.store.run_id_of(request.run_hash)
 
     def _save(self, current: PartnerRound) -> None:
-        self.store.save_chain(current.chain)
+        self.store.save_chain(current.chain, now=self._now())
         self.store.save_run(current.to_dict(), agreement_hash=self.agreement.hash, now=self._now())
         if current.phase is not None and current.phase.over:
             self._is_over = True

@@ -16,9 +16,11 @@ from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.open_keys import OpenKeys
 from partner_node.store.node_store import NodeStore
+from partner_node.store.outside_facts import OutsideFacts
 from partner_node.store.times import stamp
 from partner_node.store.waiting import WaitingVersions
 from protocol.errors import FedsegError
+from protocol.signing import key_id
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class ServedNodes:
 
     @staticmethod
     def _opened(home: NodeHome, store: NodeStore) -> ServedNodes:
+        _note_facts(home, store)
         take_effect(home, store, datetime.now(UTC))
         agreements = home.agreements_in_force()
         kept_by = agreements if home.all_are_read() else []
@@ -107,3 +110,12 @@ class ServedNodes:
             f"agreement {node.agreement.id}, version {node.agreement.version}"
             for node in self.nodes
         )
+
+
+def _note_facts(home: NodeHome, store: NodeStore) -> None:
+    """Have the audit log say with which settings and key this node serves, where they changed."""
+    facts, now = OutsideFacts(store), stamp(datetime.now(UTC))
+    with store.transaction():
+        facts.note_restored(now=now)
+        facts.note_settings(home.config.written, now=now)
+        facts.note_key(key_id(home.keystore().identity_public), now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,7 @@ from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.state_file import FORGOTTEN, MARK, is_lost
+from partner_node.store.outside_facts import mark_restored
 from protocol.errors import UsageError
 
 app = typer.Typer(
@@ -61,7 +63,8 @@ def reset(
         )
     with noted(home, "state reset", "", datetime.now(UTC)):
         mark.unlink(missing_ok=True)
-        home.store(keystore).close()
+        with closing(home.store(keystore)) as store:
+            mark_restored(store, made_at="")
     output.result(
         {"state": str(path), "forgotten": list(FORGOTTEN)},
         f"Made {shown(str(path))}. Forgotten are: {forgotten}.",

@@ -130,6 +130,7 @@ class NodeConfig:
 
     Attributes:
         file: The file it was read from.
+        written: What is written there, tables in tables.
         metrics: Where metrics and health are to be had; None for nowhere.
         traces: Where spans are sent; None for nowhere.
         first: What is particular to the agreement of ``[node]``; it has no id here.
@@ -137,6 +138,7 @@ class NodeConfig:
     """
 
     file: Path
+    written: Mapping[str, Any]
     node: NodeSection
     coordinator: CoordinatorSection
     data: DataSection
@@ -174,6 +176,7 @@ class NodeConfig:
         others = read_agreements(file, content.get(_AGREEMENTS, {}), first=first)
         return NodeConfig(
             file=file,
+            written=content,
             node=NodeSection(
                 partner=node.text("partner", pattern=_PARTNER, form="north-shop"),
                 agreement=first.file,

@@ -14,8 +14,9 @@ from typing import Any, Final, LiteralString
 from partner_node.egress.manifest import Manifest
 from partner_node.four_eyes import both, refuse_same_person
 from partner_node.store.node_store import NodeStore
+from protocol.agreement.governance import EGRESS
 from protocol.errors import RuleError, StoreError, UsageError
-from protocol.log.entries import DECISION
+from protocol.log.entries import DECISION, FIRST_WORD
 from protocol.partner_state import Phase
 
 #: Where a message stands.
@@ -167,6 +168,9 @@ class Manifests:
                     "UPDATE manifests SET first_by = ?, first_account = ? WHERE number = ?",
                     by, account, number,
                 )  # fmt: skip
+                self._store.log.append(
+                    FIRST_WORD, at=now, act=EGRESS, about=found.manifest.sha256, by=by
+                )
                 return self.get(number)
             refuse_same_person(f"message {number}", found.first_by, by)
             by = both(found.first_by, by)

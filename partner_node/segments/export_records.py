@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, LiteralString
 from partner_node.segments.recorded_paths import RecordedPath
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
-from protocol.log.entries import EXPORT
+from protocol.log.entries import EXPORT, EXPORT_ENDED, EXPORT_REWRITTEN
 
 #: What became of a file that is not on the register any more.
 Ending = Literal["deleted", "missing", "written again", "struck off"]
@@ -149,18 +149,27 @@ class ExportRecords:
         Args:
             before: Only records that end before that time; all when left out.
         """
-        self._store.ask(
+        rows = self._store.ask(
             "UPDATE exports SET ended_at = ?, ended = ? WHERE ended_at IS NULL AND path IN (?, ?)"
-            " AND (? IS NULL OR delete_by < ?)",
+            " AND (? IS NULL OR delete_by < ?) RETURNING release, sha256",
             stamp(now), ending, *self._texts(path), before, before,
         )  # fmt: skip
+        for release, digest in rows:
+            self._store.log.append(
+                EXPORT_ENDED, at=stamp(now), release=release.hex(), sha256=digest, ending=ending
+            )
 
-    def rewrite(self, path: str, *, n_rows: int, sha256: str) -> None:
+    def rewrite(self, path: str, *, n_rows: int, sha256: str, now: datetime) -> None:
         """Note that a file of customers' segments was written again; inside a transaction."""
-        self._store.ask(
-            "UPDATE exports SET n_rows = ?, sha256 = ? WHERE ended_at IS NULL AND path IN (?, ?)",
+        rows = self._store.ask(
+            "UPDATE exports SET n_rows = ?, sha256 = ? WHERE ended_at IS NULL AND path IN (?, ?)"
+            " RETURNING release",
             n_rows, sha256, *self._texts(path),
         )  # fmt: skip
+        for (release,) in rows:
+            self._store.log.append(
+                EXPORT_REWRITTEN, at=stamp(now), release=release.hex(), sha256=sha256
+            )
 
     def note_home(self) -> None:
         """Have records of earlier versions inside this folder hold relative paths."""

@@ -18,6 +18,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -265,7 +266,10 @@ def _settle(record: _Record, store: NodeStore) -> str | None:
     with store.transaction():
         if replaced and record.n_rows is not None and record.sha256 is not None:
             ExportRecords(store).rewrite(
-                str(record.place), n_rows=record.n_rows, sha256=record.sha256
+                str(record.place),
+                n_rows=record.n_rows,
+                sha256=record.sha256,
+                now=datetime.now(UTC),
             )
         store.ask("DELETE FROM drafts WHERE number = ?", record.number)
     return None

@@ -45,6 +45,19 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.requests BEGIN SELECT fedseg_owes('request')",
     "UPDATE OF done_at, extended_on ON main.requests BEGIN SELECT fedseg_owes('request')",
     "INSERT ON main.builds BEGIN SELECT fedseg_owes('build')",
+    "INSERT ON main.chains WHEN NEW.links <> x'' BEGIN SELECT fedseg_owes('roster')",
+    "UPDATE OF links ON main.chains WHEN NEW.links <> OLD.links BEGIN SELECT fedseg_owes('roster')",
+    "INSERT ON main.confirmations BEGIN SELECT fedseg_owes('first-word')",
+    "UPDATE OF first_by ON main.manifests WHEN NEW.first_by <> '' AND NEW.first_by <> OLD.first_by"
+    " BEGIN SELECT fedseg_owes('first-word')",
+    "INSERT ON main.caps BEGIN SELECT fedseg_owes('cap')",
+    "INSERT ON main.refused_hand_overs WHEN NEW.refused_by = 'here'"
+    " BEGIN SELECT fedseg_owes('key-forked')",
+    "INSERT ON main.authorities BEGIN SELECT fedseg_owes('authority')",
+    "UPDATE OF ended_at ON main.exports WHEN NEW.ended_at IS NOT OLD.ended_at"
+    " BEGIN SELECT fedseg_owes('export-ended')",
+    "UPDATE OF sha256 ON main.exports WHEN NEW.sha256 <> OLD.sha256"
+    " BEGIN SELECT fedseg_owes('export-rewritten')",
 )
 _CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from partner_node.store.node_store import NodeStore
 from protocol.control.authorities import Authorities
+from protocol.log.entries import AUTHORITY
 
 
 class TakenAuthorities:
@@ -23,4 +26,10 @@ class TakenAuthorities:
             self._store.ask("DELETE FROM authorities")
             self._store.ask(
                 "INSERT INTO authorities VALUES (?, ?, ?)", taken.number, taken.to_bytes(), now
+            )
+            self._store.log.append(
+                AUTHORITY,
+                at=now,
+                number=taken.number,
+                sha256=hashlib.sha256(taken.to_bytes()).hexdigest(),
             )

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from partner_node.store.node_store import NodeStore
+from protocol.log.entries import CAP
 from protocol.privacy.accounting import cost_of_rho, rho_for
 
 
@@ -56,6 +57,12 @@ class Caps:
             "" if cap.epsilon is None else str(cap.epsilon),
             str(cap.delta),
             cap.reason,
+        )
+        self._store.log.append(
+            CAP,
+            at=cap.at,
+            epsilon="" if cap.epsilon is None else str(cap.epsilon),
+            delta=str(cap.delta),
         )
 
     def current(self) -> Cap | None:

@@ -128,13 +128,26 @@ class NodeStore(Database):
         row = self.one("SELECT links FROM chains WHERE agreement_hash = ?", agreement.hash)
         return Chain.from_bytes(b"" if row is None else row[0], agreement)
 
-    def save_chain(self, chain: Chain) -> None:
+    def save_chain(self, chain: Chain, *, now: str) -> None:
         """Remember the chain; inside a transaction."""
+        links = chain.to_bytes()
+        before = self.one("SELECT links FROM chains WHERE agreement_hash = ?", chain.agreement_hash)
+        if before is not None and bytes(before[0]) == links:
+            return
+        if links:
+            self.log.append(
+                kinds.ROSTER,
+                at=now,
+                agreement_hash=chain.agreement_hash.hex(),
+                run_hash=chain.last.run_hash.hex(),
+                partners=len(chain.last.members),
+                head=chain.head.hex(),
+            )
         self.ask(
             "INSERT INTO chains VALUES (?, ?)"
             " ON CONFLICT (agreement_hash) DO UPDATE SET links = excluded.links",
             chain.agreement_hash,
-            chain.to_bytes(),
+            links,
         )
 
     # --- runs ----------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ from typing import Any, Final
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.hand_over import HandOver
 from protocol.errors import AgreementError, RuleError
+from protocol.log.entries import KEY_FORKED
+from protocol.signing import key_id
 
 #: By whom one was refused: this node, or the coordinator, to which this node sent its own.
 HERE: Final = "here"
@@ -58,11 +60,18 @@ class RefusedHandOvers:
         except AgreementError as error:
             if error.code == FORK:
                 with self._store.transaction():
-                    self._store.ask(
+                    added = self._store.ask(
                         "INSERT INTO refused_hand_overs VALUES (?, ?, ?, ?, ?)"
-                        " ON CONFLICT (old_key, refused_by) DO NOTHING",
+                        " ON CONFLICT (old_key, refused_by) DO NOTHING RETURNING 1",
                         one.old_key, HERE, one.to_bytes(), FORK, now,
                     )  # fmt: skip
+                    if added:
+                        self._store.log.append(
+                            KEY_FORKED,
+                            at=now,
+                            old_key=key_id(one.old_key),
+                            new_key=key_id(one.new_key),
+                        )
             raise
 
     def note_sent(self, one: HandOver, error: RuleError, *, now: str) -> None:

@@ -299,4 +299,9 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE log_refusals (day TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
     PRAGMA user_version = 29;
     """,
+    # What the audit log said last of settings and the signing key, which stand outside.
+    """
+    CREATE TABLE outside_facts (what TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 30;
+    """,
 )

@@ -33,6 +33,16 @@ RUN_ENDED: Final = "run-ended"
 EXPORT: Final = "export"
 REQUEST: Final = "request"
 BUILD: Final = "build"
+ROSTER: Final = "roster"
+FIRST_WORD: Final = "first-word"
+CAP: Final = "cap"
+AUTHORITY: Final = "authority"
+EXPORT_ENDED: Final = "export-ended"
+EXPORT_REWRITTEN: Final = "export-rewritten"
+SETTINGS: Final = "settings"
+SIGNING_KEY: Final = "signing-key"
+KEY_FORKED: Final = "key-forked"
+RESTORED: Final = "restored"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -88,6 +98,21 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     # `subject` is the keyed hash under which the register has the customer.
     REQUEST: {"right": _text, "subject": _text, "step": _text},
     BUILD: {"agreement_hash": _hex, "build": _hex},
+    # A link of the chain of participant sets: `head` is the chain's, with it.
+    ROSTER: {"agreement_hash": _hex, "run_hash": _hex, "partners": _number, "head": _hex},
+    # The first of two people who have to do something; `about` is the hash of what.
+    FIRST_WORD: {"act": _text, "about": _hex, "by": _text},
+    CAP: {"epsilon": _text, "delta": _text},  # `epsilon` is empty where the cap was lifted
+    AUTHORITY: {"number": _number, "sha256": _hex},
+    EXPORT_ENDED: {"release": _hex, "sha256": _hex, "ending": _text},
+    EXPORT_REWRITTEN: {"release": _hex, "sha256": _hex},
+    # Names of settings that changed, no values; none where the log has them for the first time.
+    SETTINGS: {"sha256": _hex, "changed": _text},
+    SIGNING_KEY: {"key": _hex},
+    # A second hand-over from one key, which both of its keys signed; the first one holds.
+    KEY_FORKED: {"old_key": _hex, "new_key": _hex},
+    # A backup of that time was put back; empty for a state that began anew.
+    RESTORED: {"made_at": _text},
 }  # fmt: skip
 
 

@@ -1484,6 +1484,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         LOGGED + "test_no_statement_changes_or_removes_what_is_in_the_log",
     ),
     (
+        "partner_node/store/outside_facts.py",
+        "        if not changed:\n",
+        "        if True:\n",
+        LOGGED + "test_settings_and_key_are_in_the_log_when_they_changed",
+    ),
+    (
+        "partner_node/backup.py",
+        "        mark_restored(database, made_at=made_at)\n",
+        "        pass\n",
+        "test_backup.py::test_the_log_says_that_a_state_was_put_back_or_began_anew",
+    ),
+    (
+        "partner_node/served_nodes.py",
+        "        _note_facts(home, store)\n",
+        "",
+        "test_backup.py::test_the_log_says_that_a_state_was_put_back_or_began_anew",
+    ),
+    (
         "partner_node/auditing.py",
         "    if checkpoint.origin not in {key.name for key in signers}:\n",
         "    if False:\n",

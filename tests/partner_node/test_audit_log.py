@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import warnings
 from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ import pytest
 from machine.database import Database
 from partner_node.segments.export_records import ExportRecord, ExportRecords
 from partner_node.store.audit_log import MAX_REFUSALS_A_DAY
+from partner_node.store.caps import Cap, Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
+from partner_node.store.outside_facts import OutsideFacts, mark_restored
 from partner_node.store.records import EgressRecord
 from partner_node.store.refusals import Refusals
 from partner_node.store.schema import MIGRATIONS
@@ -30,6 +34,7 @@ from tests.federations import small_federation
 from tests.partner_node.test_ledger import noised_federation
 
 AT = "2026-12-01T09:00:00.000000Z"
+NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 
 
 def store_of(path: Path | str = ":memory:", *, party: str = "north") -> NodeStore:
@@ -126,6 +131,15 @@ def test_nothing_is_appended_outside_of_a_transaction() -> None:
         "UPDATE requests SET done_at = 'now'",
         "UPDATE requests SET extended_on = 'now'",
         "INSERT INTO builds VALUES (x'01', x'01', 'now', x'')",
+        "INSERT INTO chains VALUES (x'02', x'01')",
+        "UPDATE chains SET links = x'02'",
+        "INSERT INTO confirmations (act, about, who, at) VALUES ('egress', '7', 'anna', 'now')",
+        "UPDATE manifests SET first_by = 'anna'",
+        "INSERT INTO caps (at, epsilon, delta, reason) VALUES ('', '1', '1', '')",
+        "INSERT INTO authorities VALUES (1, x'', 'now')",
+        "INSERT INTO refused_hand_overs VALUES (x'01', 'here', x'', '', 'now')",
+        "UPDATE exports SET ended_at = 'now', ended = 'deleted'",
+        "UPDATE exports SET sha256 = '11'",
     ],
 )  # fmt: skip
 def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: str) -> None:
@@ -141,6 +155,11 @@ def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: s
     database.ask(
         "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
         " VALUES ('access', 'p', '', '', '', '{}')"
+    )
+    database.ask("INSERT INTO chains VALUES (x'01', x'01')")
+    database.ask(
+        "INSERT INTO exports (at, release, use, path, n_rows, sha256, delete_by)"
+        " VALUES ('', x'', '', '', 0, '', '')"
     )
     before = database.snapshot()
     database.close()
@@ -235,6 +254,77 @@ def test_a_file_of_segments_is_in_the_log_without_its_place_and_numbers() -> Non
     }  # fmt: skip
 
 
+def test_what_became_of_a_file_of_segments_is_in_the_log() -> None:
+    store = store_of()
+    with store.transaction():
+        for release in (1, 2):
+            ExportRecords(store).add(
+                ExportRecord(
+                    at=AT,
+                    release=bytes([release]) * 32,
+                    use="own-marketing",
+                    path="/files/anna.csv",
+                    n_rows=81,
+                    sha256="11" * 32,
+                    delete_by=AT,
+                    segment="loyal",
+                    written_by="anna",
+                )
+            )
+    with store.transaction():
+        ExportRecords(store).rewrite("/files/anna.csv", n_rows=80, sha256="22" * 32, now=NOW)
+    with store.transaction():
+        ExportRecords(store).rewrite("/files/anna.csv", n_rows=80, sha256="22" * 32, now=NOW)
+        ExportRecords(store).end("/files/anna.csv", "deleted", NOW)
+    ended = [one for one in logged(store)[1:] if one["kind"] == "export-ended"]
+    assert [(one["release"], one["sha256"], one["ending"]) for one in ended] == [
+        ("01" * 32, "22" * 32, "deleted"), ("02" * 32, "22" * 32, "deleted"),
+    ]  # fmt: skip
+    assert "anna.csv" not in json.dumps(logged(store))
+
+
+def test_a_cap_is_in_the_log_without_the_reason_that_people_wrote() -> None:
+    store = store_of()
+    for epsilon in (Decimal(4), None):
+        with store.transaction():
+            Caps(store).decide(
+                Cap(at=AT, epsilon=epsilon, delta=Decimal("0.000001"), reason="for Anna")
+            )
+    assert [(one["kind"], one["epsilon"]) for one in logged(store)[1:]] == [
+        ("cap", "4"), ("cap", "")
+    ]  # fmt: skip
+    assert "Anna" not in json.dumps(logged(store))
+
+
+def test_settings_and_key_are_in_the_log_when_they_changed() -> None:
+    store = store_of()
+    settings: dict[str, Any] = {"data": {"path": "a.csv", "columns": {"x": "X"}}, "n": 1}
+
+    def noted() -> list[dict[str, Any]]:
+        before = store.log.size
+        with store.transaction():
+            OutsideFacts(store).note_settings(settings, now=AT)
+            OutsideFacts(store).note_key("ab" * 32 if settings["n"] < 3 else "cd" * 32, now=AT)
+            OutsideFacts(store).note_restored(now=AT)
+        return [one for one in logged(store)[before:] if one["kind"] != "log-begun"]
+
+    assert [(one["kind"], one.get("changed")) for one in noted()] == [
+        ("settings", ""), ("signing-key", None)
+    ]  # fmt: skip
+    assert noted() == []
+    settings["data"] = {"path": "b.csv", "columns": {}, "sources": [{"kind": "csv"}]}
+    (changed,) = noted()
+    assert changed["changed"] == "data.columns.x, data.path, data.sources.0.kind"
+    assert "b.csv" not in json.dumps(logged(store))
+    settings["n"] = 3
+    assert [one["kind"] for one in noted()] == ["settings", "signing-key"]
+    assert noted() == []
+    mark_restored(store, made_at=AT)
+    (restored,) = noted()
+    assert (restored["kind"], restored["made_at"]) == ("restored", AT)
+    assert noted() == []
+
+
 def test_a_run_is_in_the_log_with_all_that_was_asked_and_all_that_left() -> None:
     federation = small_federation(1.0, 2.0)
     run = federation.run()
@@ -246,6 +336,10 @@ def test_a_run_is_in_the_log_with_all_that_was_asked_and_all_that_left() -> None
         assert kinds["left"] == len(egress) == len(store.egress()) - 1
         assert kinds["question"] == len(Ledger(store).charges())
         assert (kinds["release"], kinds["run-ended"], kinds["agreement-kept"]) == (1, 1, 1), number
+        chain = store.chain(federation.agreement)
+        rosters = [one for one in found if one["kind"] == "roster"]
+        assert len(rosters) == len(chain.links)
+        assert (rosters[-1]["head"], rosters[-1]["partners"]) == (chain.head.hex(), 3)
         left = [one for one in found if one["kind"] == "left"]
         assert [(one["sha256"], one["bytes"]) for one in left] == [
             (one.sha256, one.n_bytes) for one in egress
@@ -376,12 +470,11 @@ def test_words_of_people_are_not_in_the_log() -> None:
 
 #: Tables whose rows owe the log nothing, and why.
 NOT_LOGGED = {
-    "chains": "signed by all, and told by every release", "excused": "no answer was given",
+    "excused": "no answer was given", "outside_facts": "what the log said last",
     "wishes": "what was asked for is a request", "feedback": "what customers say",
-    "drafts": "files that are not whole", "told": "shown here alone", "caps": "not yet",
+    "drafts": "files that are not whole", "told": "shown here alone",
     "readiness": "what is told of it left", "heard": "whether a port answers",
-    "waiting": "logged when it is kept", "confirmations": "not yet", "authorities": "not yet",
-    "refused_hand_overs": "not yet", "log_entries": "the log", "log_hashes": "the log",
+    "waiting": "logged when it is kept", "log_entries": "the log", "log_hashes": "the log",
     "log_refusals": "the log",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import pytest
 from machine.backups import read_backup
 from partner_node import backup
 from partner_node.home import NodeHome
+from partner_node.served_nodes import ServedNodes
 from protocol.errors import StoreError
 from tests.partner_node.nodes import installed, node, open_node, shell
 from tests.shell import Shell
@@ -69,6 +70,25 @@ def test_a_node_that_was_put_back_knows_what_it_knew(
     assert old.identity_public == new.identity_public
     shell.json("agreement", "show", "--dir", again)
     open_node(again)
+
+
+def test_the_log_says_that_a_state_was_put_back_or_began_anew(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    made = shell.json("state", "backup", "b.tar", "--dir", installed)
+    shell.json("state", "restore", "b.tar", "--elsewhere", "--dir", "again")
+    again = tmp_path / "again"
+    give_passphrase(installed, again)
+    words = ("log", "show", "--kind", "restored", "--dir", again)
+    for _ in range(2):
+        ServedNodes.open(again).store.close()
+        (entry,) = shell.json(*words)["entries"]
+        assert entry["made_at"] == made["made_at"]
+    NodeHome.load(again).state_file.unlink()
+    shell.json("state", "reset", "--yes", "--dir", again)
+    ServedNodes.open(again).store.close()
+    (entry,) = shell.json(*words)["entries"]
+    assert entry["made_at"] == ""
 
 
 def test_no_customer_and_no_passphrase_is_in_a_backup_in_clear(

@@ -746,6 +746,11 @@ def test_a_node_that_serves_takes_up_its_configuration_with_the_next_message(
     after = nodes_of(installed)
     after.nodes[0]._rules.check(datetime.now(UTC))
     assert after is not before
+    entries = shell.json("log", "show", "--kind", "settings", "--dir", installed)["entries"]
+    changed = [one["changed"] for one in entries]
+    assert changed == ["", "consent.notices", "consent.notices"]
+    keys = shell.json("log", "show", "--kind", "signing-key", "--dir", installed)["entries"]
+    assert len(keys) == 1
 
 
 @pytest.mark.parametrize("words", [("show",), ("sign", "--out", "out.json"), ("install",)])

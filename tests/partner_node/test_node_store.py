@@ -86,7 +86,7 @@ def test_everything_is_there_after_the_store_was_closed(
     store = NodeStore(tmp_path / "node.db", sealer)
     chain = store.chain(agreement).extended(Link(run_hash=RUN_HASH, members=frozenset(range(3))))
     with store.transaction():
-        store.save_chain(chain)
+        store.save_chain(chain, now="2026-01-02T00:00:00Z")
         store.save_run(state(), agreement_hash=agreement.hash, now="2026-01-02T00:00:00Z")
         store.save_release(RUN_HASH, agreement.hash, b"envelope", now="2026-01-03T00:00:00Z")
         for number in range(3):
@@ -324,6 +324,7 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         "log_entries",
         "log_hashes",
         "log_refusals",
+        "outside_facts",
         "refusals",
         "ledger",
         "excused",
@@ -501,6 +502,7 @@ TOLD_OF = {
     "readiness": None, "heard": None, "builds": "builds", "waiting": "versions that wait",
     "confirmations": "two people", "refused_hand_overs": None, "authorities": "authorities",
     "log_entries": "the audit log", "log_hashes": "the audit log", "log_refusals": None,
+    "outside_facts": None,
 }  # fmt: skip
 
 

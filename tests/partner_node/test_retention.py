@@ -209,7 +209,7 @@ def test_paths_that_earlier_versions_recorded_are_found_and_become_relative(
         )
     assert {r.path for r in ExportRecords(store).all()} == {str(path) for path in paths}
     with store.transaction():
-        ExportRecords(store).rewrite(str(paths[0]), n_rows=7, sha256="0")
+        ExportRecords(store).rewrite(str(paths[0]), n_rows=7, sha256="00", now=NOW)
     assert {r.n_rows for r in ExportRecords(store).all()} == {1, 7}
     purge(store, [fed.agreement], NOW)
     assert store.ask("SELECT path FROM exports ORDER BY number") == [("in.csv",), (str(paths[1]),)]
