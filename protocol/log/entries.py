@@ -32,6 +32,8 @@ RUN_ENDED: Final = "run-ended"
 EXPORT: Final = "export"
 REQUEST: Final = "request"
 BUILD: Final = "build"
+LOG_FORKED: Final = "log-forked"
+LOG_ACCEPTED: Final = "log-accepted"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -87,6 +89,14 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     # `subject` is the keyed hash under which the register has the customer.
     REQUEST: {"right": _text, "subject": _text, "step": _text},
     BUILD: {"agreement_hash": _hex, "build": _hex},
+    # Another party signed two states of its seals that do not go together: of one size, two roots.
+    LOG_FORKED: {
+        "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
+    },
+    LOG_ACCEPTED: {
+        "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
+        "by": _text,
+    },
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ VALUES = {
     "bytes": 7, "sha256": "ab" * 32, "message": None, "code": "E-RULE", "day": AT[:10],
     "decision": "approved", "run_hash": "ab" * 32, "phase": "done", "release": "ab" * 32,
     "use": "own-marketing", "right": "object", "subject": "ab" * 32, "step": "received",
-    "build": "ab" * 32,
+    "build": "ab" * 32, "size": 9, "known": "ab" * 32, "other": "cd" * 32,
 }  # fmt: skip
 
 
