@@ -17,8 +17,8 @@ from partner_node.store.audit_log import AuditLog
 from protocol.errors import LogError, UsageError
 from protocol.log.checking import LogReader
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.names import key_of_log
 from protocol.log.notes import (
-    ED25519,
     MAX_NOTE_BYTES,
     Ed25519Verifier,
     Note,
@@ -42,20 +42,10 @@ from protocol.log.tree import (
     consistency_proof,
     inclusion_proof,
 )
-from protocol.signing import key_id, public_bytes
+from protocol.signing import public_bytes
 
 CHECKPOINT_FILE: Final = "checkpoint"
 MAX_PROOF_BYTES: Final = MAX_NOTE_BYTES + (1 << 18)
-_KEY_DIGITS: Final = 16
-
-
-def key_of_log(party: str, public_key: bytes) -> VerifierKey:
-    """The log's key under its name, which is its origin too.
-
-    The origin is ``fedseg/<party>/<first digits of the key's id>``: no network name, which nobody
-    would own for it, but one that no second log of this party has under another key.
-    """
-    return VerifierKey(f"fedseg/{party}/{key_id(public_key)[:_KEY_DIGITS]}", ED25519, public_key)
 
 
 def signed_checkpoint(log: AuditLog, party: str, key: Ed25519PrivateKey) -> Note:

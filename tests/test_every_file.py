@@ -17,11 +17,12 @@ from coordinator.cli.service import write_address
 from coordinator.keystore import create_key, create_passphrase, load_key
 from coordinator.service.bundle import write_bundle_project
 from coordinator.service.certificates import make_server_certificate
-from partner_node.auditing import CopiedLog, copy_log, key_of_log, signed_checkpoint
+from partner_node.auditing import CopiedLog, copy_log, signed_checkpoint
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.store.node_store import NodeStore
 from protocol.log.checking import check_log
+from protocol.log.names import key_of_log
 from protocol.log.tiles import read_bundle, read_tile
 from simulations.federation import EphemeralSealer
 from tests.kills import killed_before_every_call

@@ -17,7 +17,6 @@ from partner_node.auditing import (
     CopiedLog,
     check_follows,
     copy_log,
-    key_of_log,
     proof_of,
     read_file,
     signed_checkpoint,
@@ -31,6 +30,7 @@ from protocol.errors import UsageError
 from protocol.log.checking import LogReader, check_log
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.entries import Entry
+from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey
 from protocol.log.proofs import LogProof
 from protocol.log.tiles import MAX_ENTRY_BYTES

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from partner_node import auditing
-from partner_node.auditing import CopiedLog, copy_log, key_of_log, proof_of, signed_checkpoint
+from partner_node.auditing import CopiedLog, copy_log, proof_of, signed_checkpoint
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from protocol.log.checking import check_log
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.names import key_of_log
 from protocol.log.notes import Note
 from protocol.log.proofs import LogProof
 from protocol.signing import public_bytes
