@@ -33,7 +33,6 @@ RUN_ENDED: Final = "run-ended"
 EXPORT: Final = "export"
 REQUEST: Final = "request"
 BUILD: Final = "build"
-<<<<<<< HEAD
 ROSTER: Final = "roster"
 FIRST_WORD: Final = "first-word"
 CAP: Final = "cap"
@@ -44,10 +43,8 @@ SETTINGS: Final = "settings"
 SIGNING_KEY: Final = "signing-key"
 KEY_FORKED: Final = "key-forked"
 RESTORED: Final = "restored"
-=======
 LOG_FORKED: Final = "log-forked"
 LOG_ACCEPTED: Final = "log-accepted"
->>>>>>> 158ebb715a395f6ae11f48463e5f532765283d07
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -103,7 +100,6 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     # `subject` is the keyed hash under which the register has the customer.
     REQUEST: {"right": _text, "subject": _text, "step": _text},
     BUILD: {"agreement_hash": _hex, "build": _hex},
-<<<<<<< HEAD
     # A link of the chain of participant sets: `head` is the chain's, with it.
     ROSTER: {"agreement_hash": _hex, "run_hash": _hex, "partners": _number, "head": _hex},
     # The first of two people who have to do something; `about` is the hash of what.
@@ -119,7 +115,6 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     KEY_FORKED: {"old_key": _hex, "new_key": _hex},
     # A backup of that time was put back; empty for a state that began anew.
     RESTORED: {"made_at": _text},
-=======
     # Another party signed two states of its seals that do not go together: of one size, two roots.
     LOG_FORKED: {
         "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
@@ -128,7 +123,6 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
         "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
         "by": _text,
     },
->>>>>>> 158ebb715a395f6ae11f48463e5f532765283d07
 }  # fmt: skip
 
 

@@ -24,13 +24,10 @@ VALUES = {
     "bytes": 7, "sha256": "ab" * 32, "message": None, "code": "E-RULE", "day": AT[:10],
     "decision": "approved", "run_hash": "ab" * 32, "phase": "done", "release": "ab" * 32,
     "use": "own-marketing", "right": "object", "subject": "ab" * 32, "step": "received",
-<<<<<<< HEAD
     "build": "ab" * 32, "partners": 3, "head": "ab" * 32, "act": "egress", "about": "ab" * 32,
     "epsilon": "4", "delta": "0.000001", "number": 2, "ending": "deleted", "changed": "data.path",
     "key": "ab" * 32, "made_at": AT, "old_key": "ab" * 32, "new_key": "ab" * 32,
-=======
     "build": "ab" * 32, "size": 9, "known": "ab" * 32, "other": "cd" * 32,
->>>>>>> 158ebb715a395f6ae11f48463e5f532765283d07
 }  # fmt: skip
 
 
