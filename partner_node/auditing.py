@@ -6,7 +6,6 @@ A copy is laid out as C2SP tlog-tiles says (`checkpoint`, `tile/…`), so that o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from partner_node.store.audit_log import AuditLog
 from protocol.errors import LogError, UsageError
 from protocol.log.checking import LogReader
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.copies import CopiedLog, copied_files
 from protocol.log.names import key_of_log
 from protocol.log.notes import (
     MAX_NOTE_BYTES,
@@ -26,22 +26,7 @@ from protocol.log.notes import (
     sign_ed25519,
 )
 from protocol.log.proofs import LogProof
-from protocol.log.tiles import (
-    MAX_ENTRY_BYTES,
-    TilePath,
-    read_bundle,
-    read_tile,
-    write_bundle,
-    write_tile,
-)
-from protocol.log.tree import (
-    HASH_BYTES,
-    TILE_BITS,
-    TILE_WIDTH,
-    check_consistency,
-    consistency_proof,
-    inclusion_proof,
-)
+from protocol.log.tree import check_consistency, consistency_proof, inclusion_proof
 from protocol.signing import public_bytes
 
 CHECKPOINT_FILE: Final = "checkpoint"
@@ -128,38 +113,12 @@ def read_file(path: Path, most: int) -> bytes:
     return data
 
 
-@dataclass(frozen=True, slots=True)
-class CopiedLog:
-    """A log in a folder of files; a `LogReader`. What is in it is not checked.
-
-    Attributes:
-        size: As its verified checkpoint says.
-    """
-
-    folder: Path
-    size: int
-
-    @staticmethod
-    def open(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Checkpoint]:
-        """The log in a folder and its checkpoint; raises as `verified_checkpoint`."""
-        data = read_file(folder / CHECKPOINT_FILE, MAX_NOTE_BYTES)
-        checkpoint = verified_checkpoint(data, keys)
-        return CopiedLog(folder, checkpoint.size), checkpoint
-
-    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
-        """See `protocol.log.tree.TileReader`."""
-        stored = _width(self.size, level, index)
-        path = TilePath(level, index, stored)
-        hashes = read_tile(read_file(self.folder / str(path), TILE_WIDTH * HASH_BYTES), stored)
-        return hashes[:width]
-
-    def entries(self, start: int, stop: int) -> Sequence[bytes]:
-        """Entries of one bundle: `start` is a multiple of 256."""
-        index = start // TILE_WIDTH
-        stored = _width(self.size, 0, index)
-        path = self.folder / str(TilePath(None, index, stored))
-        bundle = read_bundle(read_file(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2)), stored)
-        return bundle[start - index * TILE_WIDTH : stop - index * TILE_WIDTH]
+def open_copy(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Checkpoint]:
+    """The log in a folder and its checkpoint; raises as `verified_checkpoint`."""
+    data = read_file(folder / CHECKPOINT_FILE, MAX_NOTE_BYTES)
+    checkpoint = verified_checkpoint(data, keys)
+    copied = CopiedLog(lambda path, most: read_file(folder / path, most), checkpoint.size)
+    return copied, checkpoint
 
 
 def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
@@ -168,20 +127,8 @@ def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
     A copy of an earlier state in the same folder becomes this one.
     """
     size, written = Checkpoint.from_text(note.text).size, 0
-    for level in range(-(-max(size, 1).bit_length() // TILE_BITS)):
-        for index in range(-(-(size >> TILE_BITS * level) // TILE_WIDTH)):
-            width = _width(size, level, index)
-            path = folder / str(TilePath(level, index, width))
-            write_file(path, write_tile(log.tile(level, index, width)))
-            written += 1
-            if level == 0:
-                first = index * TILE_WIDTH
-                path = folder / str(TilePath(None, index, width))
-                write_file(path, write_bundle(log.entries(first, first + width)))
-                written += 1
+    for path, data in copied_files(log, size):
+        write_file(folder / path, data)
+        written += 1
     write_file(folder / CHECKPOINT_FILE, note.to_bytes())
     return written + 1
-
-
-def _width(size: int, level: int, index: int) -> int:
-    return min(TILE_WIDTH, (size >> TILE_BITS * level) - index * TILE_WIDTH)

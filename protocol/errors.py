@@ -138,6 +138,18 @@ class LogError(RemoteProtocolError):
     """An audit log's proof, signature or stored hash does not hold; the code says which."""
 
 
+class ArchiveError(RemoteProtocolError):
+    """An archive is not written in the one form that is read."""
+
+    default_code = "E-ARCHIVE"
+
+
+class PackError(RemoteProtocolError):
+    """An evidence pack does not show what it says; the code says where."""
+
+    default_code = "E-PACK"
+
+
 class RunFailedError(FedsegError):
     """A run ended without a release; the code says why."""
 

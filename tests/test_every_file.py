@@ -17,7 +17,7 @@ from coordinator.cli.service import write_address
 from coordinator.keystore import create_key, create_passphrase, load_key
 from coordinator.service.bundle import write_bundle_project
 from coordinator.service.certificates import make_server_certificate
-from partner_node.auditing import CopiedLog, copy_log, signed_checkpoint
+from partner_node.auditing import copy_log, open_copy, signed_checkpoint
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.store.node_store import NodeStore
@@ -78,7 +78,7 @@ def _copy_audit_log(folder: Path) -> None:
 def _look_at_copy(file: Path) -> None:
     if file.name == "checkpoint":  # written last: the copy is whole
         key = key_of_log("north", LOG_KEY.public_key().public_bytes_raw())
-        copied, said = CopiedLog.open(file.parent, [key])
+        copied, said = open_copy(file.parent, [key])
         check_log(copied, [said])
     elif file.parent.parent.name == "entries":
         read_bundle(file.read_bytes(), 4)

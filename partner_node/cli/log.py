@@ -14,9 +14,9 @@ from machine.files import write_file
 from machine.text import how_many
 from partner_node.auditing import (
     MAX_PROOF_BYTES,
-    CopiedLog,
     check_follows,
     copy_log,
+    open_copy,
     proof_of,
     read_file,
     signed_checkpoint,
@@ -221,7 +221,7 @@ def _chosen(
             "a copy is checked with the key of its log",
             remedy="add --key; the log's keeper prints it: fedseg-node log checkpoint",
         )
-    copied, newest = CopiedLog.open(copy, given)
+    copied, newest = open_copy(copy, given)
     yield copied, given, newest
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from partner_node import auditing
-from partner_node.auditing import CopiedLog, copy_log, proof_of, signed_checkpoint
+from partner_node.auditing import copy_log, open_copy, proof_of, signed_checkpoint
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from protocol.log.checking import check_log
@@ -287,6 +287,6 @@ def _check_proofs(folder: Path, count: int) -> None:
     assert proof.check(store.log.entry(count // 3), origin=key.name, log=log).size == count
     whole = check_log(store.log, [Checkpoint.from_text(note.text)])
     copy_log(store.log, note, folder / "copy")
-    copied, said = CopiedLog.open(folder / "copy", [key])
+    copied, said = open_copy(folder / "copy", [key])
     assert check_log(copied, [said]) == whole == (count, said.root)
     store.close()

@@ -27,7 +27,7 @@ VALUES = {
     "build": "ab" * 32, "partners": 3, "head": "ab" * 32, "act": "egress", "about": "ab" * 32,
     "epsilon": "4", "delta": "0.000001", "number": 2, "ending": "deleted", "changed": "data.path",
     "key": "ab" * 32, "made_at": AT, "old_key": "ab" * 32, "new_key": "ab" * 32,
-    "build": "ab" * 32, "size": 9, "known": "ab" * 32, "other": "cd" * 32,
+    "size": 9, "known": "ab" * 32, "other": "cd" * 32,
 }  # fmt: skip
 
 
