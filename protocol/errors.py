@@ -147,8 +147,6 @@ class ArchiveError(RemoteProtocolError):
 class PackError(RemoteProtocolError):
     """An evidence pack does not show what it says; the code says where."""
 
-    default_code = "E-PACK"
-
 
 class RunFailedError(FedsegError):
     """A run ended without a release; the code says why."""

@@ -1,248 +1,225 @@
-// The second verifier of evidence packs: needs Node.js 20 or newer, and no package.
+// The second verifier, of evidence packs and of customers' receipts; Node.js 20 or newer, no package.
 //
 //   node verifier.mjs --agreement HASH [--agreement HASH …] PACK…
+//   node verifier.mjs --key VKEY RECEIPT…
 //
-// One line of JSON for each pack; exit 1 when one is refused. It is written from protocol/SPEC.md
-// (sections 1, 3, 6, 18 and 20), not from the Python code: two programs of two languages have to be
-// wrong in the same way before a changed pack is taken. HASH is that of an agreement that you know
-// from somewhere else than the pack; it fixes whose keys count.
+// One line of JSON for each file; exit 1 when one is refused. It is written from protocol/SPEC.md
+// (sections 1, 3, 6, 18 to 20) and shares nothing with the Python code: programs of two languages have
+// to be wrong in the same way before something changed is taken. HASH names an agreement, and VKEY a
+// log's key, which you know from somewhere else than the file: they say whose signatures count.
 
-import { createHash, createPublicKey, verify as verifySignature } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { createCipheriv, createHash, createPublicKey, verify } from "node:crypto";
+import { readFileSync } from "node:fs";
 
 const WIDTH = 256;
-const MAX_ENTRY = 65535;
 const CLOCKS_MS = 5 * 60 * 1000;
-const PREFIX = "fedseg/v1/";
-
-class Refused extends Error {
-  constructor(code, message) {
-    super(message);
-    this.code = code;
-  }
-}
 
 function need(holds, code, message) {
-  if (!holds) throw new Refused(code, message);
+  if (!holds) throw Object.assign(new Error(message), { code, isRefusal: true });
 }
 
-// --- bytes -------------------------------------------------------------------------------------
+// --- bytes -------------------------------------------------------------------------------------------
 
-const sha256 = (...parts) => {
+const label = (name) => Buffer.from(`fedseg/v1/${name}`);
+const hex = (data) => data.toString("hex");
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function sha256(...parts) {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   return hash.digest();
-};
-
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function text(data, what) {
-  try {
-    return utf8.decode(data);
-  } catch {
-    throw new Refused("E-MALFORMED", `${what} is not UTF-8`);
-  }
 }
 
-function frame(...fields) {
-  const parts = [];
-  for (const field of fields) {
+function taggedHash(name, ...fields) {
+  const parts = [label(name), ...fields].flatMap((field) => {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(field.length);
-    parts.push(length, field);
-  }
-  return Buffer.concat(parts);
+    return [length, field];
+  });
+  return sha256(...parts);
 }
 
-function unframe(data) {
+// Fields of bytes, each after its length in `size` bytes.
+function fieldsOf(data, size, code) {
   const fields = [];
-  let at = 0;
-  while (at < data.length) {
-    need(at + 4 <= data.length, "E-MALFORMED", "a length is cut off");
-    const end = at + 4 + data.readUInt32BE(at);
-    need(end <= data.length, "E-MALFORMED", "a field is cut off");
-    fields.push(data.subarray(at + 4, end));
+  for (let at = 0; at < data.length; ) {
+    need(at + size <= data.length, code, "a length is cut off");
+    const end = at + size + data.readUIntBE(at, size);
+    need(end <= data.length, code, "a field is cut off");
+    fields.push(data.subarray(at + size, end));
     at = end;
   }
   return fields;
 }
 
-const taggedHash = (name, ...fields) => sha256(frame(Buffer.from(PREFIX + name), ...fields));
-
 function unhex(value, size) {
-  need(typeof value === "string" && /^([0-9a-f]{2})*$/.test(value), "E-MALFORMED", "no hex");
-  const data = Buffer.from(value, "hex");
-  need(size === undefined || data.length === size, "E-MALFORMED", `not ${size} bytes of hex`);
-  return data;
+  const fits = typeof value === "string" && /^([0-9a-f]{2})*$/.test(value) && value.length === 2 * size;
+  need(fits, "E-MALFORMED", `not ${size} bytes in lower-case hex`);
+  return Buffer.from(value, "hex");
 }
 
 function unbase64(value) {
-  need(typeof value === "string", "E-MALFORMED", "no base64");
-  const data = Buffer.from(value, "base64");
+  const data = Buffer.from(typeof value === "string" ? value : "", "base64");
   need(data.toString("base64") === value, "E-MALFORMED", "not in the usual form of base64");
   return data;
 }
 
-// RFC 8785: JavaScript's own way to write numbers and texts, keys in the order of their UTF-16 units.
+function text(data, what) {
+  try {
+    return utf8.decode(data);
+  } catch {
+    return need(false, "E-MALFORMED", `${what} is not UTF-8`);
+  }
+}
+
+// RFC 8785: JavaScript's own way to write numbers and texts, names in the order of their UTF-16 units.
 function canonical(value) {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
-  const keys = Object.keys(value).sort();
-  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join(",")}}`;
+  const names = Object.keys(value).sort();
+  return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
 }
 
-function parseCanonical(data, what, fields) {
-  const read = text(data, what);
-  let value;
+function exactly(value, names, what) {
+  const given = value !== null && typeof value === "object" ? Object.keys(value) : ["nothing"];
+  const same = canonical(given.sort()) === canonical([...names].sort());
+  need(same, "E-MALFORMED", `${what} has not exactly the fields that it has to have`);
+}
+
+function parse(data, what) {
+  let value = null;
   try {
-    value = JSON.parse(read);
-  } catch {
-    throw new Refused("E-MALFORMED", `${what} is not JSON`);
-  }
+    value = JSON.parse(text(data, what));
+  } catch {}
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-  need(isObject && canonical(value) === read, "E-MALFORMED", `${what} is not RFC 8785 JSON`);
-  if (fields) exactly(value, fields, what);
+  need(isObject, "E-MALFORMED", `${what} is no object in JSON`);
   return value;
 }
 
-function exactly(value, fields, what) {
-  need(value !== null && typeof value === "object", "E-MALFORMED", `${what} is no object`);
-  const same = Object.keys(value).sort().join() === [...fields].sort().join();
-  need(same, "E-MALFORMED", `${what} lacks or has too many fields`);
+function parseCanonical(data, what, names) {
+  const value = parse(data, what);
+  need(canonical(value) === text(data, what), "E-MALFORMED", `${what} is not in the form of RFC 8785`);
+  if (names) exactly(value, names, what);
+  return value;
 }
 
-// --- signatures --------------------------------------------------------------------------------
+// --- signatures --------------------------------------------------------------------------------------
 
-const ED25519_SPKI = Buffer.from("302a300506032b6570032100", "hex");
+const SPKI = Buffer.from("302a300506032b6570032100", "hex");
+const keyId = (key) => hex(sha256(key));
 
-function signatureHolds(key, message, signature) {
+function isSigned(key, message, signature) {
   if (key.length !== 32 || signature.length !== 64) return false;
-  const spki = Buffer.concat([ED25519_SPKI, key]);
   try {
-    const known = createPublicKey({ key: spki, format: "der", type: "spki" });
-    return verifySignature(null, message, known, signature);
+    const known = createPublicKey({ key: Buffer.concat([SPKI, key]), format: "der", type: "spki" });
+    return verify(null, message, known, signature);
   } catch {
     return false;
   }
 }
 
-const keyId = (key) => sha256(key).toString("hex");
+// DSSE: the bytes that are signed for a payload of a type.
+function preAuthentication(type, payload) {
+  return Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${payload.length} `), payload]);
+}
 
-// A DSSE envelope: its payload, and the ids of those of `keys` that signed it.
-function envelope(data, type) {
+function envelope(data, name) {
+  const type = `application/vnd.fedseg.${name}+json`;
   const outer = parseCanonical(data, "an envelope", ["payload", "payloadType", "signatures"]);
-  need(outer.payloadType === type, "E-MALFORMED", `an envelope of ${outer.payloadType}`);
+  need(outer.payloadType === type && Array.isArray(outer.signatures), "E-MALFORMED", `not of ${type}`);
   const payload = unbase64(outer.payload);
-  const kind = Buffer.from(type);
-  const signed = Buffer.concat([
-    Buffer.from(`DSSEv1 ${kind.length} ${type} ${payload.length} `), payload,
-  ]);
-  const signatures = new Map();
-  need(Array.isArray(outer.signatures), "E-MALFORMED", "no list of signatures");
+  const [signed, signatures] = [preAuthentication(type, payload), new Map()];
   for (const one of outer.signatures) {
     exactly(one, ["keyid", "sig"], "a signature");
     need(!signatures.has(one.keyid), "E-MALFORMED", "a key signed twice");
     signatures.set(one.keyid, unbase64(one.sig));
   }
-  const isSignedBy = (key) => {
+  const isBy = (key) => {
     const signature = signatures.get(keyId(key));
     if (signature === undefined) return false;
-    need(signatureHolds(key, signed, signature), "E-SIGNATURE", "a signature does not hold");
+    need(isSigned(key, signed, signature), "E-SIGNATURE", "a signature does not hold");
     return true;
   };
-  return { payload, signatures, isSignedBy };
+  return { said: parseCanonical(payload, name), payload, count: signatures.size, isBy };
 }
 
-// --- the archive -------------------------------------------------------------------------------
+// --- the archive -------------------------------------------------------------------------------------
 
-const FILE_NAME = /^(?=.{1,100}$)[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
+const NAME = /^(?=.{1,100}$)[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/;
 
 function header(name, size) {
+  const sizes = `${size.toString(8).padStart(11, "0")}\0${"0".repeat(11)}\0`;
+  const owner = `0000644\0${"0000000\0".repeat(2)}${sizes}${" ".repeat(8)}0${"\0".repeat(100)}`;
   const block = Buffer.alloc(512);
-  block.write(name, 0, "latin1");
-  block.write("0000644\0", 100);
-  block.write("0000000\0", 108);
-  block.write("0000000\0", 116);
-  block.write(`${size.toString(8).padStart(11, "0")}\0`, 124);
-  block.write("00000000000\0", 136);
-  block.write("        ", 148);
-  block.write("0", 156);
-  block.write("ustar\0" + "00", 257);
-  block.write("0000000\0", 329);
-  block.write("0000000\0", 337);
-  const sum = block.reduce((total, byte) => total + byte, 0);
-  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  block.write(`${name.padEnd(100, "\0")}${owner}ustar\0${"00"}${"\0".repeat(64)}`, "latin1");
+  block.write("0000000\0".repeat(2), 329);
+  block.write(`${block.reduce((total, byte) => total + byte, 0).toString(8).padStart(6, "0")}\0 `, 148);
   return block;
 }
 
 function archive(path) {
-  const file = openSync(path, "r");
-  const total = fstatSync(file).size;
-  const places = new Map();
-  const wrong = (what) => new Refused("E-ARCHIVE", what);
-  const read = (at, size) => {
-    if (at + size > total) throw wrong("it ends early");
-    const data = Buffer.alloc(size);
-    let done = 0;
-    while (done < size) {
-      const got = readSync(file, data, done, size - done, at + done);
-      if (got === 0) throw wrong("it ends early");
-      done += got;
-    }
-    return data;
-  };
-  let at = 0;
-  let last = "";
-  for (;;) {
-    const block = read(at, 512);
-    if (block.every((byte) => byte === 0)) break;
-    const name = block.subarray(0, 100).toString("latin1").replace(/\0+$/, "");
-    const size = parseInt(block.subarray(124, 135).toString("latin1"), 8);
-    const fits = FILE_NAME.test(name) && Number.isSafeInteger(size) && size >= 0;
-    if (!fits || !block.equals(header(name, size))) throw wrong("a header is not as it has to be");
-    if (name <= last) throw wrong(`${name} comes after ${last}`);
-    const rest = (512 - (size % 512)) % 512;
-    if (read(at + 512 + size, rest).some((byte) => byte !== 0)) throw wrong(`${name} is not filled`);
-    places.set(name, [at + 512, size]);
-    last = name;
-    at += 512 + size + rest;
+  const data = readFileSync(path);
+  const files = new Map();
+  const zeros = (from, to) => to <= data.length && data.subarray(from, to).every((byte) => byte === 0);
+  let [at, last] = [0, ""];
+  while (at + 512 <= data.length && !zeros(at, at + 512)) {
+    const name = data.toString("latin1", at, at + 100).replace(/\0+$/, "");
+    const size = parseInt(data.toString("latin1", at + 124, at + 135), 8);
+    const fits = NAME.test(name) && size >= 0 && header(name, size).equals(data.subarray(at, at + 512));
+    need(fits && name > last, "E-ARCHIVE", "a header is not as it has to be, or names do not rise");
+    const end = at + 512 + size;
+    files.set(name, data.subarray(at + 512, end));
+    [at, last] = [end + ((512 - (size % 512)) % 512), name];
+    need(zeros(end, at), "E-ARCHIVE", `${name} ends early, or is not filled with zeros`);
   }
-  if (read(at, 1024).some((byte) => byte !== 0) || at + 1024 !== total) throw wrong("no end");
-  return {
-    names: [...places.keys()],
-    has: (name) => places.has(name),
-    get: (name) => {
-      need(places.has(name), "E-PACK-FILES", `${name} is missing`);
-      return read(...places.get(name));
-    },
-    close: () => closeSync(file),
+  need(zeros(at, at + 1024) && at + 1024 === data.length, "E-ARCHIVE", "no end of two blocks of zeros");
+  const get = (name) => {
+    need(files.has(name), "E-PACK-FILES", `${name} is missing`);
+    return files.get(name);
   };
+  const within = (folder) => [...files.keys()].filter((name) => name.startsWith(folder));
+  return { names: [...files.keys()], has: (name) => files.has(name), get, within };
 }
 
-// --- logs --------------------------------------------------------------------------------------
+// --- logs --------------------------------------------------------------------------------------------
 
 const leafHash = (entry) => sha256(Buffer.of(0), entry);
 const nodeHash = (left, right) => sha256(Buffer.of(1), left, right);
-const EMPTY_ROOT = sha256();
 
-// Roots of a growing log: of each height the hash of the last whole subtree.
+// The hashes of whole subtrees of a log that grows, the largest first.
 class Tree {
   size = 0;
-  #stack = [];
+  peaks = [];
 
   add(leaf) {
     let hash = leaf;
-    for (let size = this.size; size % 2 === 1; size = Math.floor(size / 2)) {
-      hash = nodeHash(this.#stack.pop(), hash);
-    }
-    this.#stack.push(hash);
+    for (let rest = this.size; rest % 2 === 1; rest = (rest - 1) / 2) hash = nodeHash(this.peaks.pop(), hash);
+    this.peaks.push(hash);
     this.size += 1;
   }
 
   root() {
-    if (this.size === 0) return EMPTY_ROOT;
-    return this.#stack.slice(0, -1).reduceRight((right, left) => nodeHash(left, right), this.#stack.at(-1));
+    return this.size === 0 ? sha256() : this.peaks.reduceRight((right, left) => nodeHash(left, right));
   }
+}
+
+// RFC 9162, 2.1.3.2: the root that follows from an entry and its proof.
+function provedRoot(leaf, index, size, proof) {
+  need(Number.isSafeInteger(index) && index >= 0 && index < size, "E-LOG-FORMAT", "no such entry");
+  let [at, last, hash] = [index, size - 1, leaf];
+  const half = () => { [at, last] = [Math.floor(at / 2), Math.floor(last / 2)]; };
+  for (const one of proof) {
+    need(last > 0 && one.length === 32, "E-LOG-INCLUSION", "a proof is too long, or no hash");
+    if (at % 2 === 1 || at === last) {
+      hash = nodeHash(one, hash);
+      while (at % 2 === 0 && at > 0) half();
+    } else {
+      hash = nodeHash(hash, one);
+    }
+    half();
+  }
+  need(last === 0, "E-LOG-INCLUSION", "a proof is too short");
+  return hash;
 }
 
 function tilePath(kind, index, width) {
@@ -252,35 +229,23 @@ function tilePath(kind, index, width) {
   return `tile/${kind}/${where}${width === WIDTH ? "" : `.p/${width}`}`;
 }
 
-function bundle(data, width) {
-  const entries = [];
-  let at = 0;
-  while (at < data.length) {
-    need(at + 2 <= data.length, "E-LOG-FORMAT", "a bundle is cut off");
-    const end = at + 2 + data.readUInt16BE(at);
-    need(end <= data.length, "E-LOG-FORMAT", "a bundle is cut off");
-    entries.push(data.subarray(at + 2, end));
-    at = end;
-  }
-  need(entries.length === width, "E-LOG-FORMAT", "a bundle has not as many entries as it says");
-  return entries;
-}
-
-// Reads a log whole: every entry, every stored hash; `each(entry, number)`, and the root that it has
-// at each size that is asked for.
+// Reads a log whole, every entry and every stored hash: `each(entry, number)`; its root at each of
+// `sizes`, and the names of its files.
 function readLog(files, folder, size, sizes, each) {
-  const known = new Set([`${folder}checkpoint`]);
-  const roots = new Map();
-  const tree = new Tree();
+  const [known, roots, tree] = [new Set([`${folder}checkpoint`]), new Map(), new Tree()];
   const note = () => { if (sizes.has(tree.size)) roots.set(tree.size, tree.root()); };
+  const file = (kind, index, width) => {
+    const name = `${folder}${tilePath(kind, index, width)}`;
+    known.add(name);
+    return files.get(name);
+  };
   note();
   let row = [];
   for (let start = 0; start < size; start += WIDTH) {
     const width = Math.min(WIDTH, size - start);
-    const name = `${folder}${tilePath("entries", start / WIDTH, width)}`;
-    known.add(name);
-    for (const entry of bundle(files.get(name), width)) {
-      need(entry.length <= MAX_ENTRY, "E-LOG-FORMAT", "an entry is too long");
+    const entries = fieldsOf(file("entries", start / WIDTH, width), 2, "E-LOG-FORMAT");
+    need(entries.length === width, "E-LOG-FORMAT", "a bundle has not as many entries as it says");
+    for (const entry of entries) {
       each(entry, tree.size);
       row.push(leafHash(entry));
       tree.add(row.at(-1));
@@ -290,316 +255,331 @@ function readLog(files, folder, size, sizes, each) {
   for (let level = 0; row.length > 0; level += 1) {
     const above = [];
     for (let start = 0; start < row.length; start += WIDTH) {
-      let hashes = row.slice(start, start + WIDTH);
-      const name = `${folder}${tilePath(level, start / WIDTH, hashes.length)}`;
-      known.add(name);
-      need(Buffer.concat(hashes).equals(files.get(name)), "E-LOG-HASHES", `${name} is not that of the entries`);
-      if (hashes.length < WIDTH) continue;
-      while (hashes.length > 1) {
-        hashes = hashes.flatMap((hash, at) => (at % 2 ? [nodeHash(hashes[at - 1], hash)] : []));
-      }
-      above.push(hashes[0]);
+      const hashes = row.slice(start, start + WIDTH);
+      const stored = file(level, start / WIDTH, hashes.length);
+      need(Buffer.concat(hashes).equals(stored), "E-LOG-HASHES", `a tile of level ${level} is another one`);
+      const tile = new Tree();
+      hashes.forEach((hash) => tile.add(hash));
+      if (hashes.length === WIDTH) above.push(tile.root());
     }
     row = above;
   }
   return { roots, known };
 }
 
-// --- notes -------------------------------------------------------------------------------------
-
 const logName = (party, key) => `fedseg/${party}/${keyId(key).slice(0, 16)}`;
+const signer = (name, kind, key, who) => {
+  const id = hex(sha256(Buffer.from(`${name}\n`), Buffer.of(kind), key).subarray(0, 4));
+  return { name, kind, key, who, line: `${name} ${id}` };
+};
 
-function noteId(name, kind, key) {
-  return sha256(Buffer.from(`${name}\n`), Buffer.of(kind), key).subarray(0, 4).toString("hex");
-}
-
-// The text of a note, and which of `signers` ([{name, kind, key, who}]) signed it and when.
+// The text of a signed note, and which of `signers` signed it: a cosigner's time, else null.
 function readNote(data, signers) {
   const whole = text(data, "a note");
-  need(!/[\u0000-\u0009\u000b-\u001f]/.test(whole), "E-LOG-FORMAT", "a note has control characters");
   const cut = whole.lastIndexOf("\n\n");
-  need(cut >= 0 && whole.endsWith("\n") && cut + 2 < whole.length, "E-LOG-FORMAT", "no note");
+  const fits = cut >= 0 && whole.endsWith("\n") && cut + 2 < whole.length;
+  need(fits && !/[\u0000-\u0009\u000b-\u001f]/.test(whole), "E-LOG-FORMAT", "this is no note");
   const body = whole.slice(0, cut + 1);
-  const known = new Map(signers.map((one) => [`${one.name} ${noteId(one.name, one.kind, one.key)}`, one]));
+  const known = new Map(signers.map((one) => [one.line, one]));
   const found = new Map();
   for (const line of whole.slice(cut + 2, -1).split("\n")) {
-    const match = /^\u2014 ([^ +]+) ([^ ]+)$/.exec(line);
-    need(match, "E-LOG-FORMAT", "a line of a note is no signature");
-    const bytes = unbase64(match[2]);
-    need(bytes.length > 4, "E-LOG-FORMAT", "a signature ends early");
-    const signer = known.get(`${match[1]} ${bytes.subarray(0, 4).toString("hex")}`);
-    if (signer === undefined) continue;
-    need(!found.has(signer), "E-LOG-FORMAT", "a key signed a note twice");
-    let signature = bytes.subarray(4);
-    let message = body;
-    let time = null;
-    if (signer.kind === 4) {
-      need(signature.length > 8, "E-LOG-FORMAT", "a cosignature ends early");
-      time = signature.readBigUInt64BE(0);
-      signature = signature.subarray(8);
-      message = `cosignature/v1\ntime ${time}\n${body}`;
-    }
-    need(signatureHolds(signer.key, Buffer.from(message), signature), "E-LOG-SIGNATURE", `a signature of ${signer.name} does not hold`);
-    found.set(signer, time);
+    const match = /^\u2014 ([^\s+]+) ([^ ]+)$/u.exec(line);
+    const bytes = unbase64(match?.[2]);
+    need(bytes.length > 4, "E-LOG-FORMAT", "a line of a note is no signature");
+    const one = known.get(`${match[1]} ${hex(bytes.subarray(0, 4))}`);
+    if (one === undefined) continue;
+    need(!found.has(one) && bytes.length > 12, "E-LOG-FORMAT", "a key signed twice, or not at all");
+    const time = one.kind === 4 ? bytes.readBigUInt64BE(4) : null;
+    const message = time === null ? body : `cosignature/v1\ntime ${time}\n${body}`;
+    const holds = isSigned(one.key, Buffer.from(message), bytes.subarray(time === null ? 4 : 12));
+    need(holds, "E-LOG-SIGNATURE", `a signature of ${one.name} does not hold`);
+    found.set(one, time);
   }
   return { body, found };
 }
 
 function checkpoint(body) {
   const lines = body.split("\n");
-  const fits = lines.length >= 4 && lines.every((line, at) => (at === lines.length - 1) === (line === ""));
-  need(fits && /^(0|[1-9][0-9]{0,15})$/.test(lines[1]), "E-LOG-FORMAT", "no checkpoint");
-  const root = unbase64(lines[2]);
-  need(root.length === 32, "E-LOG-FORMAT", "a root has not 32 bytes");
-  return { origin: lines[0], size: Number(lines[1]), root };
+  const fits = lines.length >= 4 && lines.every((line, at) => (line === "") === (at === lines.length - 1));
+  need(fits && /^(0|[1-9][0-9]{0,14})$/.test(lines[1]), "E-LOG-FORMAT", "this is no checkpoint");
+  return { origin: lines[0], size: Number(lines[1]), root: unbase64(lines[2]) };
 }
 
-// The checkpoint of a log in a folder, signed by one of `signers` under its own name.
-function signedCheckpoint(files, folder, signers, others = []) {
-  const { body, found } = readNote(files.get(`${folder}checkpoint`), [...signers, ...others]);
+// A note that a log's own key signed under its name: what `said(body)` makes of it.
+function ownNote(data, own, others = []) {
+  const { body, found } = readNote(data, [...own, ...others]);
+  const names = own.filter((one) => found.has(one)).map((one) => one.name);
+  need(names.length > 0, "E-LOG-UNSIGNED", "no key that counts signed a note");
+  return { body, found, names };
+}
+
+function ownCheckpoint(data, own, others) {
+  const { body, found, names } = ownNote(data, own, others);
   const said = checkpoint(body);
-  const own = signers.filter((one) => found.has(one)).map((one) => one.name);
-  need(own.length > 0, "E-LOG-UNSIGNED", `${folder}checkpoint is not signed by its log`);
-  need(own.includes(said.origin), "E-PACK-SIGNATURE", `${folder}checkpoint is of another log`);
+  need(names.includes(said.origin), "E-PACK-SIGNATURE", `${said.origin} is another log`);
   return { said, found };
 }
 
-// --- documents ---------------------------------------------------------------------------------
-
-const AGREEMENT = "application/vnd.fedseg.agreement.v1+json";
-const RELEASE = "application/vnd.fedseg.release.v1+json";
-const HAND_OVER = "application/vnd.fedseg.hand-over+json";
+// --- agreements and releases -------------------------------------------------------------------------
 
 function handOvers(files) {
   const from = new Map();
-  if (!files.has("hand-overs")) return from;
-  for (const one of unframe(files.get("hand-overs"))) {
-    const read = envelope(one, HAND_OVER);
-    const said = parseCanonical(read.payload, "a hand-over");
-    const [oldKey, newKey] = [unhex(said.old_key, 32), unhex(said.new_key, 32)];
-    const signed = read.isSignedBy(oldKey) && read.isSignedBy(newKey) && read.signatures.size === 2;
-    need(signed && said.old_key !== said.new_key, "E-HAND-OVER-SIGNATURE", "a hand-over is not signed by both keys");
+  const all = files.has("hand-overs") ? fieldsOf(files.get("hand-overs"), 4, "E-MALFORMED") : [];
+  for (const { said, count, isBy } of all.map((one) => envelope(one, "hand-over"))) {
+    const keys = [unhex(said.old_key, 32), unhex(said.new_key, 32)];
+    const holds = keys.every(isBy) && count === 2 && said.old_key !== said.new_key;
+    need(holds, "E-HAND-OVER-SIGNATURE", "a hand-over is not signed by both keys alone");
     need(!from.has(said.old_key), "E-KEY-FORK", "two hand-overs from one key");
-    from.set(said.old_key, { ...said, newKey });
+    from.set(said.old_key, { ...said, key: keys[1] });
   }
   return from;
 }
 
-// An agreement that all its parties signed, with every key that each has or had.
-function agreement(name, data, from) {
-  const read = envelope(data, AGREEMENT);
-  const said = parseCanonical(read.payload, "an agreement");
-  need(Array.isArray(said.parties) && said.parties.length > 0, "E-MALFORMED", "no parties");
-  const hash = taggedHash("agreement", read.payload).toString("hex");
+// An agreement that all its parties signed, and every key that each of them has or had.
+function agreement(files, name, from) {
+  const { said, payload, count, isBy } = envelope(files.get(name), "agreement.v1");
+  const hash = hex(taggedHash("agreement", payload));
   need(name === `agreements/${hash}.json`, "E-PACK-AGREEMENT", `${name} is the agreement ${hash}`);
-  const agreed = said.parties.map((party) => unhex(party.public_key, 32));
-  for (const [at, key] of agreed.entries()) {
-    need(read.isSignedBy(key), "E-AGR-UNSIGNED", `${said.parties[at].id} has not signed ${name}`);
-  }
-  need(read.signatures.size === agreed.length, "E-AGR-SIGNATURE", `a stranger signed ${name}`);
   const keys = new Map();
-  for (const [at, party] of said.parties.entries()) {
-    const had = [agreed[at]];
-    for (let next = from.get(party.public_key); next; next = from.get(next.new_key)) {
-      need(next.role === "partner" && next.partner === party.id && had.length < 4096, "E-KEY-PARTY", "a hand-over is of somebody else");
-      had.push(next.newKey);
+  for (const { id, public_key: agreed } of said.parties) {
+    const had = [unhex(agreed, 32)];
+    need(isBy(had[0]) && !keys.has(id), "E-AGR-UNSIGNED", `${id} has not signed ${name}`);
+    for (let next = from.get(agreed); next && had.length < 4096; next = from.get(next.new_key)) {
+      need(next.role === "partner" && next.partner === id, "E-KEY-PARTY", "a hand-over is somebody else's");
+      had.push(next.key);
     }
-    keys.set(party.id, had);
+    keys.set(id, had);
   }
-  need(keys.size === agreed.length, "E-AGR-PARTY", "two parties have one name");
+  const every = [...keys.values()].flat().map(keyId);
+  need(count === keys.size && new Set(every).size === every.length, "E-AGR-SIGNATURE", "a stranger signed");
   return { hash, said, keys };
 }
 
-function release(name, data, agreements) {
-  const read = envelope(data, RELEASE);
-  const said = parseCanonical(read.payload, "a release");
+function checkRelease(files, name, agreements) {
+  const { said, isBy } = envelope(files.get(name), "release.v1");
   const under = agreements.get(said.agreement_hash);
-  need(under && name === `releases/${said.run_hash}.json`, "E-PACK-LOG", `${name} is of another run, or under no agreement in it`);
-  need(Array.isArray(said.participants), "E-RELEASE", `${name} names no participants`);
-  const names = new Set(said.participants.map((one) => one.id));
+  need(under && name === `releases/${said.run_hash}.json`, "E-PACK-LOG", `${name} is of another run`);
   const { max_colluding: colluding, min_partners: fewest } = under.said.secure_sum;
   const quorum = Math.floor((under.keys.size + colluding) / 2) + 1;
+  const names = new Set(said.participants.map((one) => one.id));
   const least = Math.max(quorum, fewest, colluding + (under.said.privacy === null ? 2 : 1));
-  need(names.size >= least, "E-RELEASE", `${name} names too few participants`);
-  for (const one of names) {
-    const had = under.keys.get(one) ?? [];
-    need(had.filter(read.isSignedBy).length > 0, "E-RELEASE", `${one} has not signed ${name}`);
-  }
+  const all = names.size >= least && [...names].every((one) => under.keys.get(one)?.some(isBy));
+  need(all, "E-RELEASE", `${name} is not signed by as many participants as it takes`);
 }
 
-// --- the pack ----------------------------------------------------------------------------------
+// --- the pack ----------------------------------------------------------------------------------------
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
 
 function moment(value) {
-  const found = typeof value === "string" && TIME.test(value) ? Date.parse(value) : NaN;
+  const found = TIME.test(value) ? Date.parse(value) : NaN;
   need(!Number.isNaN(found), "E-PACK-TIME", `no time: ${value}`);
   return found;
 }
 
 function listed(files) {
-  const bytes = files.get("pack.json");
-  const manifest = parseCanonical(bytes, "pack.json", ["schema", "party", "made_at", "program", "files"]);
+  const names = ["schema", "party", "made_at", "program", "files"];
+  const manifest = parseCanonical(files.get("pack.json"), "pack.json", names);
   need(manifest.schema === "fedseg/pack/1", "E-MALFORMED", "another kind of pack");
   const others = files.names.filter((name) => name !== "pack.json" && name !== "pack.note");
   exactly(manifest.files, others, "the list of files");
-  for (const name of others) {
-    const same = sha256(files.get(name)).toString("hex") === manifest.files[name];
-    need(same, "E-PACK-FILES", `${name} is not what is listed`);
-  }
-  return { manifest, bytes };
+  const changed = others.find((name) => hex(sha256(files.get(name))) !== manifest.files[name]);
+  need(changed === undefined, "E-PACK-FILES", `${changed} is not what is listed`);
+  return manifest;
 }
 
 // What partners cosigned under an agreement, and the states of the log that were sealed.
 function sealed(files, party, under) {
-  const folder = `seals/${under.said.id}/`;
-  const own = under.keys.get(party).map((key) => ({ name: `${logName(party, key)}/${under.said.id}`, kind: 1, key }));
-  const others = [];
-  for (const [who, keys] of under.keys) {
-    if (who !== party) others.push(...keys.map((key) => ({ name: logName(who, key), kind: 4, key, who })));
-  }
-  const { said, found } = signedCheckpoint(files, folder, own, others);
-  const by = new Map([...found].filter(([one]) => one.kind === 4).map(([one, time]) => [one.who, time]));
-  const needed = Math.max(1, under.said.secure_sum.max_colluding);
-  need(by.size >= needed, "E-PACK-WITNESS", `${by.size} partners cosigned, ${needed} have to`);
+  const { id, secure_sum: terms } = under.said;
+  const folder = `seals/${id}/`;
+  const own = under.keys.get(party).map((key) => signer(`${logName(party, key)}/${id}`, 1, key));
+  const others = [...under.keys].filter(([who]) => who !== party).flatMap(([who, keys]) =>
+    keys.map((key) => signer(logName(who, key), 4, key, who)));
+  const { said, found } = ownCheckpoint(files.get(`${folder}checkpoint`), own, others);
+  const by = new Map([...found].filter(([one]) => one.who).map(([one, time]) => [one.who, Number(time)]));
+  need(by.size >= Math.max(1, terms.max_colluding), "E-PACK-WITNESS", `only ${by.size} partners cosigned`);
   const opened = parseCanonical(files.get(`${folder}opened.json`), "opened seals", ["seals"]).seals;
-  need(Array.isArray(opened) && opened.length === said.size, "E-PACK-SEALS", "not every seal is opened");
-  const states = opened.map((one) => {
-    exactly(one, ["nonce", "checkpoint"], "an opened seal");
-    need(typeof one.checkpoint === "string", "E-MALFORMED", "a seal opens to nothing");
-    return checkpoint(one.checkpoint);
-  });
+  need(opened.length === said.size, "E-PACK-SEALS", "not every seal is opened");
   const { roots, known } = readLog(files, folder, said.size, new Set([said.size]), (entry, at) => {
-    const { nonce, checkpoint: body } = opened[at];
-    const seal = taggedHash("log-seal", unhex(nonce, 32), Buffer.from(body));
+    exactly(opened[at], ["nonce", "checkpoint"], "an opened seal");
+    const seal = taggedHash("log-seal", unhex(opened[at].nonce, 32), Buffer.from(opened[at].checkpoint));
     need(seal.equals(entry), "E-PACK-SEALS", `seal ${at} opens to something else`);
   });
   need(roots.get(said.size).equals(said.root), "E-PACK-SEALS", "the seals are not those that were signed");
-  states.forEach((state, at) => need(at === 0 || state.size >= states[at - 1].size, "E-PACK-SEALS", "the log got shorter"));
+  const states = opened.map((one) => checkpoint(one.checkpoint));
+  const rise = states.every((one, at) => at === 0 || one.size >= states[at - 1].size);
+  need(rise, "E-PACK-SEALS", "the log got shorter from one seal to the next");
   known.add(`${folder}opened.json`);
-  return { states, by, known, id: under.said.id, seals: said.size, entries: states.at(-1)?.size ?? 0 };
+  return { states, known, by, agreement: id, seals: said.size, entries: states.at(-1)?.size ?? 0 };
 }
 
-function checkEntries(files, manifest, said, states, agreements, witnessed) {
-  const own = Math.max(0, ...witnessed.map((one) => one.entries));
-  const sizes = new Set([said.size, ...states.map((one) => one.size)]);
-  const logged = { releases: new Map(), kept: new Set() };
-  let newest = -Infinity;
-  let earlier = false;
+function checkLog(files, manifest, said, witnessed, agreements) {
+  const states = [said, ...witnessed.flatMap((one) => one.states)];
+  const sealedUpTo = Math.max(0, ...witnessed.map((one) => one.entries));
+  const [releases, kept] = [new Map(), new Set()];
+  let [newest, earlier] = [-Infinity, false];
+  const sizes = new Set(states.map((one) => one.size));
   const { roots, known } = readLog(files, "log/", said.size, sizes, (data, number) => {
     const entry = parseCanonical(data, `entry ${number}`);
     need(/^[a-z]+(-[a-z]+)*$/.test(entry.kind), "E-LOG-FORMAT", `entry ${number} is of no kind`);
     const at = moment(entry.at);
-    need(number < own || at >= newest - CLOCKS_MS, "E-PACK-TIME", `entry ${number} is dated before earlier ones`);
+    need(number < sealedUpTo || at >= newest - CLOCKS_MS, "E-PACK-TIME", `entry ${number} is back-dated`);
     newest = Math.max(newest, at);
     if (entry.kind === "log-begun") earlier ||= entry.earlier === true;
-    if (entry.kind === "release") logged.releases.set(`releases/${entry.run_hash}.json`, entry.sha256);
-    if (entry.kind === "agreement-kept") logged.kept.add(entry.agreement_hash);
+    if (entry.kind === "release") releases.set(`releases/${entry.run_hash}.json`, entry.sha256);
+    if (entry.kind === "agreement-kept") kept.add(`agreements/${entry.agreement_hash}.json`);
   });
-  for (const state of states) {
-    const root = roots.get(state.size);
-    need(root && root.equals(state.root), "E-PACK-SEALS", "a seal is of a state that this log was not in");
+  const same = states.every((one) => roots.get(one.size)?.equals(one.root));
+  need(same, "E-PACK-SEALS", "this log was not in a state that is signed or sealed");
+  const latest = Math.max(newest, ...witnessed.flatMap((one) => [...one.by.values()]).map((s) => s * 1000));
+  need(moment(manifest.made_at) >= latest - CLOCKS_MS, "E-PACK-TIME", "it is dated before what is in it");
+  for (const [folder, logged] of [["agreements/", kept], ["releases/", new Set(releases.keys())]]) {
+    const there = files.within(folder);
+    const fits = [...logged].every((one) => files.has(one)) && (earlier || there.length === logged.size);
+    need(fits, "E-PACK-LOG", `${folder} has not what the log has`);
   }
-  const latest = witnessed.flatMap((one) => [...one.by.values()]).map((time) => Number(time) * 1000);
-  need(moment(manifest.made_at) >= Math.max(newest, ...latest) - CLOCKS_MS, "E-PACK-TIME", "it is dated before what is in it");
-  const releases = files.names.filter((name) => name.startsWith("releases/"));
-  compare("agreements", logged.kept, new Set(agreements.keys()), earlier);
-  compare("releases", new Set(logged.releases.keys()), new Set(releases), earlier);
-  for (const name of releases) {
-    const data = files.get(name);
-    const digest = sha256(data).toString("hex");
-    need((logged.releases.get(name) ?? digest) === digest, "E-PACK-LOG", `${name} is not the release that the log has`);
-    release(name, data, agreements);
+  for (const name of files.within("releases/")) {
+    const digest = hex(sha256(files.get(name)));
+    need((releases.get(name) ?? digest) === digest, "E-PACK-LOG", `${name} is not what the log has`);
+    checkRelease(files, name, agreements);
   }
-  return { known, releases: releases.length };
+  return known;
 }
 
-function compare(what, logged, there, earlier) {
-  const within = [...logged].every((one) => there.has(one));
-  need(within && (earlier || there.size === logged.size), "E-PACK-LOG", `${what} in the log and in the pack are not the same`);
-}
-
-export function checkPack(path, named) {
+function checkPack(path, named) {
   const files = archive(path);
-  try {
-    const { manifest, bytes } = listed(files);
-    const from = handOvers(files);
-    const agreements = new Map();
-    for (const name of files.names.filter((one) => one.startsWith("agreements/"))) {
-      const found = agreement(name, files.get(name), from);
-      need(found.keys.has(manifest.party), "E-PACK-AGREEMENT", `${manifest.party} is no party of ${name}`);
-      agreements.set(found.hash, found);
-    }
-    need(named.length > 0 && named.every((hash) => agreements.has(hash)), "E-PACK-AGREEMENT", "an agreement that is named is not in it");
-    const keys = new Map();
-    const newest = new Map();
-    for (const hash of named) {
-      const found = agreements.get(hash);
-      for (const key of found.keys.get(manifest.party)) keys.set(keyId(key), key);
-      const before = newest.get(found.said.id);
-      if (!before || found.said.version > before.said.version) newest.set(found.said.id, found);
-    }
-    const signers = [...keys.values()].map((key) => ({ name: logName(manifest.party, key), kind: 1, key }));
-    const note = readNote(files.get("pack.note"), signers);
-    const digest = sha256(bytes).toString("hex");
-    const own = signers.filter((one) => note.found.has(one)).map((one) => `${one.name}\npack ${digest}\n`);
-    need(own.length > 0, "E-LOG-UNSIGNED", "pack.note is not signed by the party");
-    need(own.includes(note.body), "E-PACK-SIGNATURE", "pack.note is about something else");
-    const { said } = signedCheckpoint(files, "log/", signers);
-    const witnessed = [...newest.values()].map((one) => sealed(files, manifest.party, one));
-    const states = [said, ...witnessed.flatMap((one) => one.states)];
-    const names = new Set(signers.map((one) => one.name));
-    need(states.every((one) => names.has(one.origin)), "E-PACK-SEALS", "a seal is of another log");
-    const log = checkEntries(files, manifest, said, states, agreements, witnessed);
-    const known = new Set(["pack.json", "pack.note", "hand-overs", ...log.known]);
-    for (const one of witnessed) one.known.forEach((name) => known.add(name));
-    const otherSeals = new Set([...agreements.values()].map((one) => `seals/${one.said.id}/`));
-    for (const one of newest.keys()) otherSeals.delete(`seals/${one}/`);
-    for (const name of files.names) {
-      const isFree = /^(agreements|releases|documents)\//.test(name) || [...otherSeals].some((one) => name.startsWith(one));
-      need(known.has(name) || isFree, "E-PACK-FILES", `nobody knows what ${name} is`);
-    }
-    return {
-      accepted: true,
-      party: manifest.party,
-      made_at: manifest.made_at,
-      entries: said.size,
-      root: said.root.toString("hex"),
-      entries_witnessed: Math.max(0, ...witnessed.map((one) => one.entries)),
-      releases: log.releases,
-      witnessed: witnessed.map((one) => ({
-        agreement: one.id, seals: one.seals, entries: one.entries,
-        by: Object.fromEntries([...one.by].map(([who, time]) => [who, Number(time)]).sort()),
-      })),
-    };
-  } finally {
-    files.close();
+  const manifest = listed(files);
+  const from = handOvers(files);
+  const agreements = new Map();
+  for (const name of files.within("agreements/")) {
+    const found = agreement(files, name, from);
+    need(found.keys.has(manifest.party), "E-PACK-AGREEMENT", `${manifest.party} is no party of ${name}`);
+    agreements.set(found.hash, found);
   }
+  need(named.every((hash) => agreements.has(hash)), "E-PACK-AGREEMENT", "one that is named is missing");
+  const counting = named.map((hash) => agreements.get(hash)).sort((a, b) => a.said.version - b.said.version);
+  const newest = new Map(counting.map((one) => [one.said.id, one]));
+  const keys = new Map(counting.flatMap((one) => one.keys.get(manifest.party)).map((key) => [hex(key), key]));
+  const own = [...keys.values()].map((key) => signer(logName(manifest.party, key), 1, key));
+  const note = ownNote(files.get("pack.note"), own);
+  const about = note.names.map((name) => `${name}\npack ${hex(sha256(files.get("pack.json")))}\n`);
+  need(about.includes(note.body), "E-PACK-SIGNATURE", "pack.note is about something else");
+  const { said } = ownCheckpoint(files.get("log/checkpoint"), own);
+  const witnessed = [...newest.values()].map((one) => sealed(files, manifest.party, one));
+  const isOurs = (state) => own.some((one) => one.name === state.origin);
+  need(witnessed.every((one) => one.states.every(isOurs)), "E-PACK-SEALS", "a seal is of another log");
+  const known = new Set(["pack.json", "pack.note", "hand-overs"]);
+  const log = checkLog(files, manifest, said, witnessed, agreements);
+  [log, ...witnessed.map((one) => one.known)].forEach((some) => some.forEach((name) => known.add(name)));
+  const free = ["agreements/", "releases/", "documents/"];
+  agreements.forEach((one) => newest.has(one.said.id) || free.push(`seals/${one.said.id}/`));
+  const strange = files.names.find((name) => !known.has(name) && !free.some((one) => name.startsWith(one)));
+  need(strange === undefined, "E-PACK-FILES", `nobody knows what ${strange} is`);
+  return {
+    party: manifest.party, made_at: manifest.made_at, entries: said.size, root: hex(said.root),
+    entries_witnessed: Math.max(0, ...witnessed.map((one) => one.entries)),
+    releases: files.within("releases/").length,
+    witnessed: witnessed.map(({ agreement: id, seals, entries, by }) => ({
+      agreement: id, seals, entries, by: Object.fromEntries([...by].sort()) })),
+  };
 }
+
+// --- receipts ----------------------------------------------------------------------------------------
+
+const RECEIPT = "application/vnd.fedseg.counted-receipt+json";
+const PROFILE = "fedseg/counted-receipt/v1";
+const BUCKET = 768;
+
+// Whether a handle is in the set that an entry commits to; the bucket is proved to be the handle's.
+function isCounted(handle, { entry, bucket: bytes, path }) {
+  const bucket = unbase64(bytes);
+  need(bucket.length === BUCKET && entry.bits >= 0 && entry.bits <= 30 && entry.bits % 2 === 0,
+    "E-RECEIPT-FORMAT", "a bucket or its number's bits are not as they have to be");
+  const elements = Array.from({ length: BUCKET / 8 }, (_, at) => bucket.readBigUInt64BE(at * 8));
+  need(elements.every((one, at) => at === 0 || one >= elements[at - 1]), "E-RECEIPT-FORMAT", "no order");
+  const number = Math.floor(handle.readUInt32BE(0) / 2 ** (32 - entry.bits));
+  const leaf = leafHash(Buffer.concat([label("counted-bucket"), bucket]));
+  const root = provedRoot(leaf, number, 2 ** entry.bits, path.map(unbase64));
+  need(root.equals(unhex(entry.root, 32)), "E-RECEIPT-PROOF", "a bucket is not that of the handle");
+  const key = taggedHash("counted-element", unhex(entry.context, 32)).subarray(0, 16);
+  const hidden = createCipheriv("aes-128-ecb", key, null).update(handle);
+  return elements.includes(hidden.readBigUInt64BE(0) ^ handle.readBigUInt64BE(0));
+}
+
+function eventsOf(receipt, run, said) {
+  const handle = run.handle === "" ? Buffer.alloc(0) : unhex(run.handle, 16);
+  need((handle.length > 0) === run.answers.length > 0, "E-RECEIPT-FORMAT", "a handle without sets");
+  const contexts = new Set();
+  const event = (at, round, state, context, left) => ({
+    event_time: at, event_type: "fedseg:question-answered", event_state: `fedseg:${state}`,
+    entity_id: receipt["fedseg:entity_id"], "fedseg:run": run.run, "fedseg:round": round,
+    "fedseg:context": context, "fedseg:left": left,
+  });
+  const answers = run.answers.map((answer, at) => {
+    const { entry } = answer;
+    exactly(answer, ["left", "entry", "index", "inclusion", "bucket", "path"], "an answer");
+    need(entry.kind === "counted" && typeof answer.left === "boolean", "E-RECEIPT-FORMAT", "no answer");
+    const leaf = leafHash(Buffer.from(canonical(entry)));
+    const root = provedRoot(leaf, answer.index, said.size, answer.inclusion.map(unbase64));
+    need(root.equals(said.root), "E-LOG-INCLUSION", "an entry is not in the log");
+    const follows = entry.run === run.run && entry.number === at && entry.key === run.answers[0].entry.key;
+    need(follows && !contexts.has(entry.context), "E-RECEIPT-RUN", "sets of different runs, or not all");
+    contexts.add(entry.context);
+    const state = isCounted(handle, answer) ? "counted" : "not-counted";
+    return event(entry.at, entry.round, state, entry.context, answer.left);
+  });
+  return [...answers, ...run.unrecorded.map((one) => event(one.at, one.round, "not-recorded", "", true))];
+}
+
+function checkReceipt(path, vkey) {
+  const match = /^([^+\s]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey);
+  const bytes = unbase64(match?.[2]);
+  const log = signer(match[1], bytes[0], bytes.subarray(1));
+  const isWhole = log.kind === 1 && vkey.startsWith(`${log.line.replace(" ", "+")}+`);
+  need(isWhole, "E-LOG-FORMAT", "this is no verifier key of a log");
+  const receipt = parse(readFileSync(path), "a receipt");
+  const { "fedseg:signature": signature, ...signed } = receipt;
+  exactly(signed, ["schema_version", "fedseg:profile", "receipt_id", "record_id", "pii_principal_id",
+    "fedseg:entity_id", "pii_processing", "party_identification", "event", "fedseg:checkpoint",
+    "fedseg:runs"], "a receipt");
+  const known = signed.schema_version === "ISO/IEC TS 27560:2023" && signed["fedseg:profile"] === PROFILE;
+  need(known, "E-RECEIPT-FORMAT", "another kind of receipt");
+  const message = preAuthentication(RECEIPT, Buffer.from(canonical(signed)));
+  need(isSigned(log.key, message, unhex(signature, 64)), "E-RECEIPT-SIGNATURE", "the log's key did not sign");
+  const { said } = ownCheckpoint(Buffer.from(receipt["fedseg:checkpoint"]), [log]);
+  const runs = receipt["fedseg:runs"];
+  need(new Set(runs.map((one) => one.run)).size === runs.length, "E-RECEIPT-RUN", "one run twice");
+  const events = runs.flatMap((run) => eventsOf(receipt, run, said));
+  need(canonical(events) === canonical(receipt.event), "E-RECEIPT-CLAIM", "events do not follow from proofs");
+  return { party: receipt["fedseg:entity_id"], customer: receipt.pii_principal_id, event: events };
+}
+
+// --- the command -------------------------------------------------------------------------------------
 
 function main(words) {
-  const named = [];
-  const packs = [];
+  const [named, keys, paths] = [[], [], []];
   for (let at = 0; at < words.length; at += 1) {
-    if (words[at] === "--agreement") named.push(words[(at += 1)]);
-    else packs.push(words[at]);
+    const list = { "--agreement": named, "--key": keys }[words[at]];
+    if (list) list.push(words[(at += 1)]);
+    else paths.push(words[at]);
   }
-  if (packs.length === 0 || named.length === 0 || named.includes(undefined)) {
-    console.error("usage: node verifier.mjs --agreement HASH [--agreement HASH …] PACK…");
+  const takes = paths.length > 0 && (keys.length === 1) !== named.length > 0;
+  if (!takes || [...named, ...keys].includes(undefined)) {
+    console.error("usage: node verifier.mjs --agreement HASH… PACK…, or --key VKEY RECEIPT…");
     return 2;
   }
-  let refused = 0;
-  for (const pack of packs) {
-    let line;
+  let code = 0;
+  for (const path of paths) {
+    let found;
     try {
-      line = checkPack(pack, named);
+      found = { accepted: true, ...(keys.length ? checkReceipt(path, keys[0]) : checkPack(path, named)) };
     } catch (error) {
-      refused += 1;
-      line = { accepted: false, code: error.code ?? "E-INTERNAL", message: error.message };
+      found = { accepted: false, code: error.isRefusal ? error.code : "E-MALFORMED", message: error.message };
+      code = 1;
     }
-    console.log(JSON.stringify({ pack, ...line }));
+    console.log(JSON.stringify({ file: path, ...found }));
   }
-  return refused > 0 ? 1 : 0;
+  return code;
 }
 
 process.exitCode = main(process.argv.slice(2));

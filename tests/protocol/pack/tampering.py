@@ -6,8 +6,9 @@ there. Entries after the last seal are the party's word alone, and are not among
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -19,6 +20,7 @@ from protocol.log.cosignatures import cosign_ed25519
 from protocol.log.entries import Entry
 from protocol.log.names import key_of_witness
 from protocol.log.notes import Note, sign_ed25519
+from protocol.release.document import SignedRelease
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import Envelope, key_id, public_bytes, sign_document
 from tests.protocol.pack.packs import Making, archive, making
@@ -151,6 +153,14 @@ def with_seals_changed(random: Random, made: Making) -> bytes:
     return archive(made.signed(files))
 
 
+def with_a_seal_opened_to_another(random: Random, made: Making) -> bytes:
+    files = made.files()
+    name = f"seals/{made.agreements[0].agreement.id}/opened.json"
+    opened = json.loads(files[name])
+    random.choice(opened["seals"])["nonce"] = random.randbytes(32).hex()
+    return archive(made.signed({**files, name: canonical_json(opened)}))
+
+
 def dated_before_what_is_in_it(random: Random, made: Making) -> bytes:
     files = made.files()
     earlier = replace(made, made_at=made.made_at - timedelta(days=random.randrange(1, 900)))
@@ -186,17 +196,46 @@ def with_another_agreement(random: Random, made: Making) -> bytes:
 def with_another_release(random: Random, made: Making) -> bytes:
     """A release in other numbers, signed by the party alone, or not at all."""
     release = random.choice(made.releases)
-    values = parse_json(release.envelope.payload, max_bytes=1 << 24, what="release")
-    values["segments"][0]["size"] += random.randrange(1, 9)
-    payload = canonical_json(values)
-    kind = release.envelope.payload_type
-    signatures = dict(release.envelope.signatures)
-    if random.random() < 0.5:
-        own = made.keys[0]
-        signatures[key_id(public_bytes(own))] = sign_document(own, kind, payload)
-    data = Envelope(payload_type=kind, payload=payload, signatures=signatures).to_bytes()
+    data = _in_other_numbers(random, release, made.keys[: random.randrange(2)])
     name = f"releases/{release.release.run_hash.hex()}.json"
     return archive(made.signed({**made.files(), name: data}))
+
+
+def with_a_release_that_all_signed_later(random: Random, made: Making) -> bytes:
+    """All participants agree on other numbers, when the log has the first ones."""
+    release = random.choice(made.releases)
+    data = _in_other_numbers(random, release, made.keys)
+    name = f"releases/{release.release.run_hash.hex()}.json"
+    return archive(made.signed({**made.files(), name: data}))
+
+
+def with_a_false_release_that_was_logged(random: Random, made: Making) -> bytes:
+    """The party writes a release of its own into its log, in time to have it sealed."""
+    release = random.choice(made.releases)
+    false = SignedRelease.from_bytes(_in_other_numbers(random, release, made.keys[:1]))
+    digest = hashlib.sha256(false.to_bytes()).hexdigest()
+    run_hash = release.release.run_hash.hex()
+    entries = [
+        replace(one, about={**one.about, "sha256": digest}).to_bytes()
+        if one.kind == "release" and one.about["run_hash"] == run_hash
+        else one.to_bytes()
+        for one in map(Entry.from_bytes, made.entries)
+    ]
+    releases = [false if one is release else one for one in made.releases]
+    return archive(replace(made, entries=entries, releases=releases).files())
+
+
+def _in_other_numbers(
+    random: Random, release: SignedRelease, keys: Sequence[Ed25519PrivateKey]
+) -> bytes:
+    """A release with another size, signed by some keys; the other signatures stay as they are."""
+    values = parse_json(release.envelope.payload, max_bytes=1 << 24, what="release")
+    values["segments"][0]["size"] += random.randrange(1, 9)
+    payload, kind = canonical_json(values), release.envelope.payload_type
+    signatures = dict(release.envelope.signatures)
+    for key in keys:
+        signatures[key_id(public_bytes(key))] = sign_document(key, kind, payload)
+    return Envelope(payload_type=kind, payload=payload, signatures=signatures).to_bytes()
 
 
 def with_signatures_left_out(random: Random, made: Making) -> bytes:
@@ -254,6 +293,8 @@ ALL: tuple[Tampering, ...] = (
     with_entries_cut, with_an_entry_left_out, with_entries_reordered, with_an_entry_replaced,
     with_an_entry_back_dated, forked_and_sealed_anew, cosigned_by_itself, with_seals_changed,
     dated_before_what_is_in_it, with_a_late_entry_back_dated, with_another_agreement,
-    with_another_release, with_signatures_left_out, signed_by_somebody_else,
+    with_a_seal_opened_to_another, with_a_release_that_all_signed_later,
+    with_a_false_release_that_was_logged, with_another_release, with_signatures_left_out,
+    signed_by_somebody_else,
     with_the_note_of_another_pack, with_the_checkpoint_of_another_log, all_by_strangers,
 )  # fmt: skip

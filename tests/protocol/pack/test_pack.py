@@ -84,7 +84,7 @@ def test_a_whole_pack_shows_what_was_witnessed_and_what_was_not(
     (tmp_path / "pack").write_bytes(archive(made.files()))
     (other,) = said_by_the_other(made, [tmp_path / "pack"])
     assert other == {
-        "pack": str(tmp_path / "pack"), "accepted": True, "party": found.party,
+        "file": str(tmp_path / "pack"), "accepted": True, "party": found.party,
         "made_at": found.made_at, "entries": found.entries, "root": found.root.hex(),
         "entries_witnessed": found.entries_witnessed, "releases": 2,
         "witnessed": [
@@ -209,7 +209,8 @@ def test_an_archive_is_what_tar_reads(made: Making, tmp_path: Path) -> None:
 
 def test_the_other_verifier_is_short_and_needs_no_package() -> None:
     text = VERIFIER.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MOST_LINES
+    code = [line for line in text.splitlines() if line.strip() and not line.startswith("//")]
+    assert len(code) <= MOST_LINES
     assert max(map(len, text.splitlines())) <= 110
     imports = [line for line in text.splitlines() if line.startswith("import ")]
     assert all('from "node:' in line for line in imports)
