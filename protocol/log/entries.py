@@ -32,6 +32,8 @@ RUN_ENDED: Final = "run-ended"
 EXPORT: Final = "export"
 REQUEST: Final = "request"
 BUILD: Final = "build"
+COUNTED: Final = "counted"
+RECEIPTS: Final = "receipts"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -87,6 +89,14 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     # `subject` is the keyed hash under which the register has the customer.
     REQUEST: {"right": _text, "subject": _text, "step": _text},
     BUILD: {"agreement_hash": _hex, "build": _hex},
+    # The set of customers that the answer to `context` counted: `number` of its run, from 0; `key`
+    # commits to the run's key of receipts, `bits` says how many buckets the tree of `root` has.
+    COUNTED: {
+        "agreement": _text, "run": _hex, "round": _number, "number": _number, "context": _hex,
+        "key": _hex, "bits": _number, "root": _hex,
+    },
+    # Whether sets are kept from here on; without one, they are.
+    RECEIPTS: {"kept": _yes_or_no},
 }  # fmt: skip
 
 
