@@ -45,6 +45,8 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.requests BEGIN SELECT fedseg_owes('request')",
     "UPDATE OF done_at, extended_on ON main.requests BEGIN SELECT fedseg_owes('request')",
     "INSERT ON main.builds BEGIN SELECT fedseg_owes('build')",
+    "INSERT ON main.counted_sets BEGIN SELECT fedseg_owes('counted')",
+    "INSERT ON main.counted_kept BEGIN SELECT fedseg_owes('receipts')",
 )
 _CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (
