@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from partner_node.customers.noting import Noted
 from partner_node.receipts.counted_sets import CountedSets, handle_files
-from partner_node.receipts.handle_files import HandleFiles, Part, joined, marked, pack
+from partner_node.receipts.handle_files import HandleFiles, Part, chosen, joined, marked, pack
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import LocalProtocolError
-from protocol.receipts.handles import Handles, handles, in_order, key_commitment
+from protocol.receipts.handles import Handles, handles, in_order, key_commitment, merged
 from protocol.receipts.sets import Committed, commit
 from protocol.scaling import FloatMatrix
 
@@ -101,7 +101,7 @@ class Counting:
 
     def add(self, found: Handles) -> None:
         """See `Noted`."""
-        self._found.append(found)
+        self._found.append(in_order(found))
 
     @contextmanager
     def prepared(self, context: bytes, customers: int) -> Iterator[Prepared]:
@@ -124,8 +124,7 @@ class Counting:
                 remedy="this is a defect: report this line; until it is mended, keep = false in "
                 "[receipts] of node.toml",
             )
-        none = np.empty((0, 2), dtype=np.uint64)
-        counted = in_order(np.concatenate([none, *self._found]))
+        counted = merged(self._found)
         self._found.clear()
         with self._files.writing():
             parts = [self._files.read(part) for part in self._sets.parts(self._run_id)]
@@ -134,7 +133,7 @@ class Counting:
             del counted
             whole = joined(
                 [
-                    *(p[m] for p, m in zip(parts, marks, strict=True) if p is not None),
+                    *(chosen(p, m) for p, m in zip(parts, marks, strict=True) if p is not None),
                     rest,
                 ]
             )

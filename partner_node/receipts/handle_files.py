@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from machine.files import make_folder_for_owner, sync_folder, write_file
 from machine.locks import held
 from protocol.errors import StoreError
-from protocol.receipts.handles import HANDLE_BYTES, Handles, in_order
+from protocol.receipts.handles import HANDLE_BYTES, Handles, first_at, merged
 
 FOLDER: Final = "receipts"
 _LOCK: Final = "lock"
@@ -31,6 +30,8 @@ _END: Final = ".handles"
 _LOCKED_S: Final = 60.0
 #: How a part's marks are packed: quickly.
 _LEVEL: Final = 1
+#: Handles that are looked for at once, so that memory grows little with the set.
+_BLOCK: Final = 1 << 18
 
 Marks = NDArray[np.bool_]
 
@@ -123,23 +124,32 @@ def marked(parts: Sequence[Handles | None], counted: Handles) -> tuple[list[Mark
             found.append(np.zeros(0, dtype=np.bool_))
             continue
         marks = np.zeros(part.shape[0], dtype=np.bool_)
-        if part.shape[0] and rest.shape[0]:
-            firsts = np.ascontiguousarray(part[:, 0])
-            places = np.searchsorted(firsts, rest[:, 0])
-            places[places == part.shape[0]] = 0
-            same = (firsts[places] == rest[:, 0]) & (part[places, 1] == rest[:, 1])
-            marks[places[same]] = True
-            rest = rest[~same]
+        missing = np.ones(rest.shape[0], dtype=np.bool_)
+        for start in range(0, rest.shape[0], _BLOCK):
+            some = rest[start : start + _BLOCK]
+            rows = between(part, int(some[0, 0]), int(some[-1, 0]) + 1)
+            beside = np.ascontiguousarray(part[rows])
+            if not beside.shape[0]:
+                continue
+            places = np.searchsorted(beside[:, 0].copy(), some[:, 0])
+            places[places == beside.shape[0]] = 0
+            same = (beside[places] == some).all(axis=1)
+            marks[rows.start + places[same]] = True
+            missing[start : start + _BLOCK] = ~same
         found.append(marks)
+        rest = rest[missing]
     return found, rest
 
 
 def joined(parts: Sequence[Handles]) -> Handles:
     """The handles of parts, each in ascending order, in one."""
     some = [part for part in parts if part.shape[0]]
-    if len(some) == 1:
-        return some[0]
-    return in_order(np.concatenate(some)) if some else np.empty((0, 2), dtype=np.uint64)
+    return some[0] if len(some) == 1 else merged(some)
+
+
+def chosen(part: Handles, marks: Marks) -> Handles:
+    """The marked handles of a part; the part itself where that is all of them."""
+    return part if marks.shape[0] == part.shape[0] and marks.all() else part[marks]
 
 
 def pack(marks: Marks) -> bytes:
@@ -157,9 +167,4 @@ def unpack(data: bytes, count: int) -> Marks:
 
 def between(part: Handles, low: int, high: int) -> slice:
     """Where the handles of a part stand whose first halves are from `low` up to `high`."""
-    rows = range(part.shape[0])
-
-    def first(row: int) -> int:
-        return int(part[row, 0])
-
-    return slice(bisect_left(rows, low, key=first), bisect_left(rows, high, key=first))
+    return slice(first_at(part, low), first_at(part, high))

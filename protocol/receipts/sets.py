@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from protocol.log.tree import leaf_hash, node_hash
-from protocol.receipts.buckets import bucket_of, buckets_of, filled, least_bits, leaves
-from protocol.receipts.handles import Handles
+from protocol.receipts.buckets import bucket_of, filled, least_bits, leaves
+from protocol.receipts.handles import Handles, first_at
 from protocol.receipts.text import does_not_hold
 
 SHELF_BITS: Final = 8
@@ -72,11 +70,11 @@ def commit(found: Handles, key: bytes, context: bytes, *, at_least: int = 0) -> 
 
 def _shelves(found: Handles, key: bytes, context: bytes, bits: int) -> tuple[bytes, ...] | None:
     """The roots of all shelves; None where a bucket has more customers than it holds."""
-    rows = buckets_of(found, bits)
     made: list[bytes] = []
     for first in range(0, 1 << bits, _AT_ONCE):
         count = min(_AT_ONCE, 1 << bits)
-        start, stop = np.searchsorted(rows, (first, first + count))
+        start = first_at(found, first << (64 - bits))
+        stop = first_at(found, (first + count) << (64 - bits))
         table = filled(found[start:stop], key, context, bits=bits, first=first, count=count)
         if table is None:
             return None
