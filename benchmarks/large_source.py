@@ -50,7 +50,7 @@ def run(*, quick: bool) -> list[Table]:
     """Time and memory of one round's pass, with the consent gate and without."""
     customers, turns = (20_000, 1) if quick else (10_000_000, 3)
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), customers)
+        write_customers(Path(folder), customers)
         sides = ("duckdb", "data", "data and consents")
         found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
 
@@ -93,7 +93,7 @@ def run(*, quick: bool) -> list[Table]:
     ]
 
 
-def _write(folder: Path, customers: int) -> None:
+def write_customers(folder: Path, customers: int) -> None:
     rng = np.random.default_rng(1)
     columns = [("customer_id", pa.string()), *((name, pa.float64()) for name in _NAMES)]
     consented = [(n, pa.string()) for n in ("subject", "event", "time", "purpose", "notice")]
@@ -174,10 +174,10 @@ _SIDES: Final[Mapping[str, Callable[[Path], None]]] = {
 
 def _main(folder: str, side: str) -> dict[str, Any]:
     seconds = seconds_of(partial(_SIDES[side], Path(folder)))
-    return {"seconds": seconds, "peak_mib": round(_peak_kib() / 1024)}
+    return {"seconds": seconds, "peak_mib": round(peak_kib() / 1024)}
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
     """The highest resident size of this program.
 
     On Linux the maximum of `getrusage` includes the process that started this one, from before

@@ -79,6 +79,9 @@ class ConfigSection:
             raise self.problem(key, f"is {value}", f"allowed: {lowest} to {highest}")
         return int(value)
 
+    def truth(self, key: str, *, default: bool) -> bool:
+        return bool(self._take(key, bool, "true or false", default))
+
     def size(self, key: str, *, default: str) -> int:
         """A number of bytes written like "512MB"."""
         value = self.text(key, default=default)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata, resources
@@ -28,6 +28,7 @@ from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
 from partner_node.egress.settings import EgressSection
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.home import NodeHome
+from partner_node.receipts.counting import Counting, Receipts
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.scores import Scores
 from partner_node.segments.retention import purge
@@ -90,6 +91,7 @@ class Node:
         run_over: Called when a run has ended here, once that is stored: what was kept for its next
             question may go.
         egress: What waits for a person's approval before it leaves; nothing when left out.
+        receipts: What keeps who was counted in each answer; nobody does when left out.
         clock: Now, with time zone.
         entropy: Gives fresh random bytes.
         seed_of: The plan's seed for a run hash; simulations pass another one.
@@ -111,6 +113,7 @@ class Node:
         data_stamp: Callable[[], str] = str,
         run_over: Callable[[], object] = str,
         egress: EgressSection | None = None,
+        receipts: Receipts | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         entropy: Callable[[int], bytes] = os.urandom,
         seed_of: Callable[[bytes], bytes] = plan_seed,
@@ -136,6 +139,7 @@ class Node:
         self._threads = threads
         self._in_force = (self.agreement,) if in_force is None else in_force
         self._egress = egress or EgressSection()
+        self._receipts = receipts
 
     @staticmethod
     def open(
@@ -172,6 +176,7 @@ class Node:
             data_stamp=customers.data_stamp,
             run_over=customers.forget,
             egress=home.config.egress,
+            receipts=Receipts(store, customers, keep=home.config.receipts.keep),
             in_force=in_force,
             hand_overs=home.hand_overs,
         )
@@ -304,9 +309,11 @@ class Node:
         """The answer to a sum query. What it costs has been charged, before any row is read."""
         if ask.query is None:
             raise LocalProtocolError("there is nothing to compute")
+        run_id = self._run_id_of(request)
+        counting = None if self._receipts is None else self._receipts.counting(run_id)
         try:
             self._note_data(request)
-            sums, customers = self._sums(ask.query)
+            sums, customers = self._sums(ask.query, counting)
             self._note_data(request)
         except (SourceError, EncodingRangeError) as error:
             if not ask.query.variance:
@@ -314,9 +321,19 @@ class Node:
             # Which of them it is may hang on a single customer: with noise one code stands for all.
             logger.warning("cannot answer: %s", error.code)
             raise SourceError(error.message, code="E-SOURCE", remedy=error.remedy) from error
-        with self.store.transaction():
+        with ExitStack() as until_stored:
+            counted = None
+            if counting is not None:
+                context = ask.announce.context
+                counted = until_stored.enter_context(counting.prepared(context, customers))
+            until_stored.enter_context(self.store.transaction())
             current = self._round_of(request)
+            before = current.state
             reply = current.masked(ask, sums)
+            if counted is not None and current.state is not before:  # else it was answered before
+                counted.record(
+                    agreement_id=self.agreement.id, round=ask.announce.round, now=self._now()
+                )
             return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
 
     def _note_data(self, request: Request) -> None:
@@ -334,22 +351,23 @@ class Node:
                 run_id.hex()[:8],
             )
 
-    def _sums(self, query: SumQuery) -> tuple[IntVector, int]:
-        sums, customers = answer(query, self._vectors(query), threads=self._threads)
+    def _sums(self, query: SumQuery, counting: Counting | None) -> tuple[IntVector, int]:
+        asked = self._vectors(query, self._customers if counting is None else counting)
+        sums, customers = answer(query, asked, threads=self._threads)
         check_number(customers, self.agreement, self.agreement.parties[self.partner])
         return sums, customers
 
-    def _vectors(self, query: SumQuery) -> Iterator[FloatMatrix]:
+    def _vectors(self, query: SumQuery, customers: Customers) -> Iterator[FloatMatrix]:
         """What a question is asked of: customers' vectors, with their scores where it is of them.
 
         All who may be counted are in them, whether they gave a score or not.
         """
         if not isinstance(query, ScoresQuery):
-            return self._customers.vectors()
+            return customers.vectors()
         terms = self.agreement.plan.satisfaction
         if terms is None:
             raise LocalProtocolError("scores are asked for that were not agreed")
-        return self._customers.scored(terms)
+        return customers.scored(terms)
 
     def _answer(self, request: Request) -> Ask | Cleared | Stopped:
         """The reply, or what is asked; or the refusal, to be raised once the state is stored."""
@@ -369,6 +387,8 @@ class Node:
                     asked = current.announce(request)
                     if isinstance(asked, Ask) and asked.query is not None:
                         self._charge(current, asked)
+                        if self._receipts is not None:
+                            self._receipts.begin(current.run_id, now=self._now())
                         self._save(current)
                         return asked
                     reply, answered = self._approved(current, asked)

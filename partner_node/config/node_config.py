@@ -30,6 +30,7 @@ from partner_node.config.metrics import (
     read_metrics,
     read_traces,
 )
+from partner_node.config.receipts import RECEIPTS_KEYS, ReceiptsSection, read_receipts
 from partner_node.config.rights import RIGHTS_KEYS, RightsSection, read_rights
 from partner_node.config.template import (
     DEFAULT_PASSPHRASE_VARIABLE,
@@ -58,6 +59,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "data": DATA_KEYS,
     "consent": CONSENT_KEYS,
     "egress": EGRESS_KEYS,
+    "receipts": RECEIPTS_KEYS,
     "rights": RIGHTS_KEYS,
     "console": CONSOLE_KEYS,
     "keys": ("store", "passphrase_file", "passphrase_env"),
@@ -144,6 +146,7 @@ class NodeConfig:
     data: DataSection
     consent: ConsentSection
     egress: EgressSection
+    receipts: ReceiptsSection
     rights: RightsSection
     console: Address
     oidc: OidcSettings | None
@@ -164,9 +167,12 @@ class NodeConfig:
         file = path.absolute()
         content = _read_toml(file)
         refuse_unknown(content, (*_KEYS, _AGREEMENTS), f"{file}: unknown section")
-        node, coordinator, data, consent, egress, rights, console, keys, limits, metrics, traces = (
-            ConfigSection(file, name, content.get(name, {}), known) for name, known in _KEYS.items()
-        )
+        sections = {
+            name: ConfigSection(file, name, content.get(name, {}), known)
+            for name, known in _KEYS.items()
+        }
+        node, coordinator, data, consent, egress, receipts, rights = list(sections.values())[:7]
+        console, keys, limits, metrics, traces = list(sections.values())[7:]
         customers = read_data(data)
         wishes = read_consent(consent, id_column=customers.id_column)
         held = read_egress(egress)
@@ -195,6 +201,7 @@ class NodeConfig:
             data=customers,
             consent=wishes,
             egress=held,
+            receipts=read_receipts(receipts),
             rights=read_rights(rights),
             console=read_console(console),
             oidc=read_oidc(console),

@@ -170,6 +170,11 @@ notices = {notices}
 # Hours after which a message that nobody approved is refused by itself.
 # hold_hours = {hold_hours}
 
+# Whether it is kept, under a keyed hash, who was counted in which answer, so that customers can be
+# given receipts; see docs/rights.md. From when on it is not, the audit log says.
+[receipts]
+# keep = true
+
 # What customers who ask are told; see docs/rights.md.
 [rights]
 # The supervisory authority for complaints, and where the data come from.

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from partner_node.customers.noting import Noted
 from partner_node.kept_room import KeptRoom
 from partner_node.sources.data_file import DataFile, digest_of
 from protocol.scaling import FloatMatrix
@@ -55,23 +56,33 @@ class KeptChunk:
     Attributes:
         hashes: Of their ids, each of shape ``(n_rows,)``.
         grid: Their coordinates on the grid, shape ``(n_rows, n_coordinates)``.
+        handles: Their handles, shape ``(n_rows, 2)``; None where nobody notes who is counted.
     """
 
     hashes: Hashes
     grid: NDArray[np.int32]
+    handles: NDArray[np.uint64] | None = None
     _answered: tuple[weakref.ref[Hashed], NDArray[np.bool_]] | None = None
 
-    def eligible(self, permitted: Hashed) -> NDArray[np.int32]:
-        """The coordinates of those who are eligible, shape ``(n_eligible, n_coordinates)``."""
+    def eligible(self, permitted: Hashed, noted: Noted | None = None) -> NDArray[np.int32]:
+        """The coordinates of those who are eligible, shape ``(n_eligible, n_coordinates)``.
+
+        Args:
+            noted: Notes them, by the same choice of rows.
+        """
         if self._answered is None or self._answered[0]() is not permitted:
             self._answered = (weakref.ref(permitted), permitted.allowed_hashed(self.hashes))
-        return self.grid[self._answered[1]]
+        rows = self._answered[1]
+        if noted is not None and self.handles is not None:
+            noted.add(self.handles[rows])
+        return self.grid[rows]
 
     @property
     def n_bytes(self) -> int:
         """Its size in memory."""
         first, second = self.hashes
-        return int(self.grid.nbytes + first.nbytes + second.nbytes + self.grid.shape[0])
+        handles = 0 if self.handles is None else self.handles.nbytes
+        return int(self.grid.nbytes + first.nbytes + second.nbytes + handles + self.grid.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +167,11 @@ class Reading:
         self._n_bytes = 0
         self._chunks: list[KeptChunk] = []
 
-    def read(self, hashes: Hashes, grid: FloatMatrix) -> KeptChunk:
-        """The next chunk: ids' hashes, and coordinates of shape ``(n_rows, n_coordinates)``."""
-        chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32))
+    def read(
+        self, hashes: Hashes, grid: FloatMatrix, handles: NDArray[np.uint64] | None = None
+    ) -> KeptChunk:
+        """The next chunk: hashes, coordinates of shape ``(n_rows, n_coordinates)``, handles."""
+        chunk = KeptChunk(hashes=hashes, grid=grid.astype(np.int32), handles=handles)
         if self._of is None:
             return chunk
         self._n_bytes += chunk.n_bytes

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from partner_node.columns.agreed import check_listed
 from partner_node.customers.idle import Idle
-from partner_node.customers.kept_customers import Hashed, KeptChunk, KeptCustomers
-from partner_node.sources.data_file import DataFile
+from partner_node.customers.kept_customers import Hashed, KeptChunk, KeptCustomers, Reading
+from partner_node.customers.noting import Noted
 from partner_node.sources.source import Chunk, Column, Source
 from protocol.agreement.features import Feature, coordinates_of
 from protocol.agreement.satisfaction import SatisfactionTerms
@@ -169,27 +169,37 @@ class SourceCustomers:
         self._clock = clock
         self._idle = Idle(self.forget)
 
-    def vectors(self) -> Iterator[FloatMatrix]:
-        """Customers' vectors, chunk by chunk; of those who are eligible now."""
+    def vectors(self, noted: Noted | None = None) -> Iterator[FloatMatrix]:
+        """Customers' vectors, chunk by chunk; of those who are eligible now.
+
+        Args:
+            noted: Notes who they are, chunk by chunk before their vectors.
+        """
         if self._gate is None or self._keep is None:
-            for _, vectors in self.identified():
+            for ids, vectors in self.identified():
+                _note(noted, ids)
                 yield vectors
             return
         permitted = self._eligible(self._gate)
         files = self._source.files()
-        kept = self._keep.found(files, permitted.hashing)
-        for chunk in self._read(permitted, files, self._keep) if kept is None else kept:
-            yield customer_vectors(chunk.eligible(permitted).astype(np.float64))
+        hashing = (permitted.hashing, None if noted is None else noted.hashing)
+        kept = self._keep.found(files, hashing)
+        if kept is None:
+            chunks = self._read(permitted, self._keep.reading(files, hashing), noted)
+        else:
+            chunks = iter(kept)
+        for chunk in chunks:
+            yield customer_vectors(chunk.eligible(permitted, noted).astype(np.float64))
 
     def _read(
-        self, permitted: Hashed, files: tuple[DataFile, ...], keep: KeptCustomers
+        self, permitted: Hashed, reading: Reading, noted: Noted | None
     ) -> Iterator[KeptChunk]:
         """Read all customers, and have them kept."""
-        reading = keep.reading(files, permitted.hashing)
         for chunk in self._source.chunks(self._columns, max_rows=self._chunk_rows):
             counted, values = coordinate_values(chunk.values, self._features)
-            hashes = permitted.hashed(chunk.ids[counted])
-            yield reading.read(hashes, self._scale.to_grid(values))
+            ids = chunk.ids[counted]
+            handles = None if noted is None else noted.handles(ids)
+            yield reading.read(permitted.hashed(ids), self._scale.to_grid(values), handles)
         reading.complete(self._source.files())
         self._idle.put_off()
 
@@ -222,12 +232,13 @@ class SourceCustomers:
         for ids, values in self._counted(permitted):
             yield ids, customer_vectors(self._scale.to_grid(values))
 
-    def scored(self, terms: SatisfactionTerms) -> Iterator[FloatMatrix]:
+    def scored(self, terms: SatisfactionTerms, noted: Noted | None = None) -> Iterator[FloatMatrix]:
         """The vectors of the customers of `identified`, with their scores in units."""
         if self._scores is None:
             raise LocalProtocolError("there are customers without a record of their scores")
         now = self._scores.snapshot(terms)
         for ids, vectors in self.identified():
+            _note(noted, ids)
             yield with_scores(vectors, terms.in_units(now.of(ids)))
 
     def ids(self) -> Iterator[NDArray[np.object_]]:
@@ -338,6 +349,11 @@ class SourceCustomers:
             )
             for i, coordinate in enumerate(self._coordinates)
         ]
+
+
+def _note(noted: Noted | None, ids: NDArray[np.object_]) -> None:
+    if noted is not None:
+        noted.add(noted.handles(ids))
 
 
 def _folded(subject: str) -> str:

@@ -124,6 +124,10 @@ class Manifests:
             )
         return found
 
+    def of_run(self, run_id: bytes) -> list[Written]:
+        """Every message of a run, oldest first."""
+        return self._all("WHERE m.run_id = ? ORDER BY m.number", run_id)
+
     def held(self) -> list[Written]:
         """Every message that was held for approval, oldest first."""
         return self._all("WHERE m.expires_at IS NOT NULL ORDER BY m.number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from partner_node.receipts.counted_sets import CountedSets
 from partner_node.register.scores import question_id
 from partner_node.rights.case import Case
 from partner_node.rights.explanation import Explanation, explain_place
@@ -83,6 +84,7 @@ def holdings_of(case: Case) -> Holdings:
         agreement=case.agreement,
         party=case.party,
         stated=case.home.config.rights,
+        gives_receipts=CountedSets(case.store).any_kept,
     )
 
 

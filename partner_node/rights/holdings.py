@@ -86,6 +86,7 @@ class Holdings:
         agreement: What is agreed, for whom and for how long.
         party: What is agreed of this partner.
         stated: What the node's settings say besides.
+        gives_receipts: Whether it is on record who was counted in its runs.
     """
 
     subject: str
@@ -103,6 +104,7 @@ class Holdings:
     agreement: Agreement
     party: Party
     stated: RightsSection
+    gives_receipts: bool
 
     @property
     def not_stated(self) -> tuple[str, ...]:

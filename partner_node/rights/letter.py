@@ -6,83 +6,24 @@ these do not say is said to be missing, never made up.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
-from html import escape
-from typing import Final
 
 from machine.text import number_words, shown
+from partner_node.rights import letter_form
 from partner_node.rights.holdings import Cell, Holdings
+from partner_node.rights.letter_form import Section
 from protocol.agreement.governance import BASIS_WORDS, CONSENT, LEGITIMATE_INTEREST
 from protocol.agreement.satisfaction import SatisfactionTerms
-
-_WIDTH: Final = 80
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
-_STYLE: Final = (
-    "body{font:1rem/1.5 sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}"
-    "h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}li{overflow-wrap:anywhere}"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A part of the letter.
-
-    Attributes:
-        paragraphs: Texts that are said first.
-        items: Then a list.
-    """
-
-    title: str
-    paragraphs: tuple[str, ...]
-    items: tuple[str, ...] = ()
 
 
 def as_text(found: Holdings) -> str:
     """The letter as plain text."""
-    lines = [*_filled(_title(found)), ""]
-    for section in _sections(found):
-        lines += [section.title, "-" * len(section.title)]
-        for paragraph in section.paragraphs:
-            lines += _filled(paragraph)
-        for item in section.items:
-            lines += _filled(item, first="- ", rest="  ")
-        lines.append("")
-    return "\n".join(lines)
+    return letter_form.as_text(_title(found), _sections(found))
 
 
 def as_html(found: Holdings) -> str:
     """The letter as one page that loads nothing and has no script."""
-    title = _escaped(_title(found))
-    parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width">',
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
-    ]
-    for section in _sections(found):
-        parts.append(f"<h2>{_escaped(section.title)}</h2>")
-        parts += [f"<p>{_escaped(text)}</p>" for text in section.paragraphs]
-        if section.items:
-            items = "".join(f"<li>{_escaped(item)}</li>" for item in section.items)
-            parts.append(f"<ul>{items}</ul>")
-    return "\n".join([*parts, "</body></html>", ""])
-
-
-def _escaped(text: str) -> str:
-    return escape(shown(text))
-
-
-def _filled(text: str, *, first: str = "", rest: str = "") -> list[str]:
-    return textwrap.wrap(
-        shown(text),
-        _WIDTH,
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return letter_form.as_html(_title(found), _sections(found))
 
 
 def _title(found: Holdings) -> str:
@@ -213,8 +154,13 @@ def _recipients(found: Holdings) -> Section:
         paragraphs=(
             "No row about a single customer leaves the machine that made this answer. Sums over "
             f"all customers who may be counted leave it, under masks{noise}; in "
-            f"{runs} {'run' if runs == 1 else 'runs'} so far. Which customers were in them is not "
-            "recorded.",
+            f"{runs} {'run' if runs == 1 else 'runs'} so far. "
+            + (
+                "In which of them you were counted, and in which not, a receipt shows and proves: "
+                f"ask {found.party.contact} for it."
+                if found.gives_receipts
+                else "Which customers were in them is not recorded."
+            ),
         ),
         items=(
             f"{operator.legal_name} ({operator.contact}), which runs the coordinator: sums and "

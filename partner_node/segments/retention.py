@@ -13,6 +13,7 @@ from typing import Final, Literal, LiteralString, get_args
 
 from machine.files import sync_folder
 from partner_node.home import NodeHome
+from partner_node.receipts.counted_sets import CountedSets
 from partner_node.segments.export_records import Ending, ExportRecord, ExportRecords
 from partner_node.segments.private_files import PrivateFiles, digest
 from partner_node.store.node_store import NodeStore
@@ -138,6 +139,7 @@ def purge(store: NodeStore, agreements: Sequence[Agreement], now: datetime) -> P
         if _oldest_record(store) < max(before.values()):
             with store.transaction():
                 _forget_records(store, before)
+    CountedSets(store).sweep()
     return Purged(
         deleted=tuple(deleted),
         unreachable=tuple(dict.fromkeys(left.unreachable + tuple(kept["unreachable"]))),
@@ -158,7 +160,8 @@ def _oldest_record(store: NodeStore) -> str:
         " SELECT min(ended_at) FROM exports UNION ALL"
         " SELECT min(at) FROM manifests UNION ALL SELECT min(at) FROM refusals UNION ALL"
         " SELECT min(done_at) FROM requests WHERE done_at <> '' UNION ALL"
-        " SELECT min(at) FROM told UNION ALL SELECT min(at) FROM feedback)"
+        " SELECT min(at) FROM told UNION ALL SELECT min(at) FROM feedback UNION ALL"
+        " SELECT min(at) FROM counted_keys)"
     )
     return oldest or "9999"
 
@@ -185,6 +188,7 @@ def _forget_records(store: NodeStore, before: Mapping[str, str]) -> None:
         store.ask(statement, earliest, json.dumps(list(before)))
     for statement in _OF_OTHER_RUNS:
         store.ask(statement, earliest, json.dumps([run for own in runs_of.values() for run in own]))
+    CountedSets(store).forget(before, runs_of)
     store.ask("DELETE FROM exports WHERE ended_at < ?", earliest)
     store.ask("DELETE FROM requests WHERE done_at <> '' AND done_at < ?", earliest)
 

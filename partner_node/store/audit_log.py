@@ -58,6 +58,8 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     " BEGIN SELECT fedseg_owes('export-ended')",
     "UPDATE OF sha256 ON main.exports WHEN NEW.sha256 <> OLD.sha256"
     " BEGIN SELECT fedseg_owes('export-rewritten')",
+    "INSERT ON main.counted_sets BEGIN SELECT fedseg_owes('counted')",
+    "INSERT ON main.counted_kept BEGIN SELECT fedseg_owes('receipts')",
 )
 _CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (

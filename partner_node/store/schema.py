@@ -304,4 +304,37 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE outside_facts (what TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 30;
     """,
+    # Who was counted in each answer: a sealed key for each run, files of handles, sets of them.
+    """
+    CREATE TABLE counted_keys (
+        run_id BLOB PRIMARY KEY,
+        at TEXT NOT NULL,
+        sealed BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE counted_parts (
+        run_id BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        file TEXT NOT NULL UNIQUE,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (run_id, number)
+    ) STRICT;
+    CREATE TABLE counted_sets (
+        context BLOB PRIMARY KEY,
+        run_id BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        round INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        bits INTEGER NOT NULL,
+        shelves BLOB NOT NULL,
+        marks BLOB NOT NULL,
+        entry INTEGER NOT NULL,
+        UNIQUE (run_id, number)
+    ) STRICT;
+    CREATE TABLE counted_kept (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        kept INTEGER NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 31;
+    """,
 )

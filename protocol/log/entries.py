@@ -45,6 +45,8 @@ KEY_FORKED: Final = "key-forked"
 RESTORED: Final = "restored"
 LOG_FORKED: Final = "log-forked"
 LOG_ACCEPTED: Final = "log-accepted"
+COUNTED: Final = "counted"
+RECEIPTS: Final = "receipts"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -123,6 +125,14 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
         "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
         "by": _text,
     },
+    # The set of customers that the answer to `context` counted: `number` of its run, from 0; `key`
+    # commits to the run's key of receipts, `bits` says how many buckets the tree of `root` has.
+    COUNTED: {
+        "agreement": _text, "run": _hex, "round": _number, "number": _number, "context": _hex,
+        "key": _hex, "bits": _number, "root": _hex,
+    },
+    # Whether sets are kept from here on; without one, they are.
+    RECEIPTS: {"kept": _yes_or_no},
 }  # fmt: skip
 
 

@@ -370,7 +370,7 @@ def test_a_node_says_when_a_run_is_over_with_a_release_or_without() -> None:
     federation.run()
     assert seen == ["done"]
 
-    def refuses(query: object) -> object:
+    def refuses(query: object, counting: object) -> object:
         raise SourceError("the disk is gone", code="E-SOURCE-FILE")
 
     federation.nodes[1]._sums = refuses  # type: ignore[method-assign,assignment]

@@ -97,6 +97,7 @@ def test_a_minimal_configuration_has_the_documented_defaults(tmp_path: Path) -> 
         "sources": (),
     }
     assert dataclasses.asdict(found.egress) == {"hold": "none", "hold_hours": 24}
+    assert found.receipts.keep is True
     assert dataclasses.asdict(found.rights) == {"authority": None, "data_from": None}
     assert found.metrics is None, "nothing listens unless it is switched on"
     assert found.traces is None, "nothing is sent unless it is switched on"
@@ -147,6 +148,8 @@ VALUES: list[tuple[str, str, str, str, Any]] = [
     ("egress", "hold", '"answers"', "egress.hold", "answers"),
     ("egress", "hold", '"signed"', "egress.hold", "signed"),
     ("egress", "hold_hours", "720", "egress.hold_hours", 720),
+    ("receipts", "keep", "false", "receipts.keep", False),
+    ("receipts", "keep", "true", "receipts.keep", True),
     ("rights", "authority", '"The authority"', "rights.authority", "The authority"),
     ("rights", "data_from", '"Your orders"', "rights.data_from", "Your orders"),
     ("console", "host", '"127.0.0.2"', "console.host", "127.0.0.2"),
@@ -431,6 +434,8 @@ def test_a_proxys_password_in_the_file_is_refused_and_not_repeated(tmp_path: Pat
         ("egress", "hold", "true", "found true or false"),
         ("egress", "hold_hours", "0", "is 0"),
         ("egress", "hold_hours", "721", "is 721"),
+        ("receipts", "keep", "1", "must be true or false"),
+        ("receipts", "keep", '"true"', "must be true or false"),
         ("keys", "store", "1", "found a whole number"),
         ("keys", "passphrase_env", '"NOT-A-NAME"', "'NOT-A-NAME'"),
         ("limits", "threads", "0", "is 0"),
@@ -464,6 +469,7 @@ def test_a_missing_key_is_refused_by_name(tmp_path: Path, key: str) -> None:
         ("data", "memory", "memory_limit"),
         ("consent", "notice", "notices"),
         ("egress", "hold_hour", "hold_hours"),
+        ("receipts", "keeps", "keep"),
         ("keys", "passphrase", "passphrase_"),
         ("limits", "thread", "threads"),
     ],

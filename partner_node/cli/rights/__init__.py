@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from partner_node.cli.noting import noting
-from partner_node.cli.rights import answers, requests, wishes
+from partner_node.cli.rights import answers, receipts, requests, wishes
 
 app = typer.Typer(
     help="Answer customers: access, objections, erasure and more; receipts and deadlines.",
@@ -24,6 +24,8 @@ for _word, _command in (
     ("correct", wishes.correct),
     ("export", answers.export),
     ("receive", requests.receive),
+    ("receipt", receipts.receipt),
 ):
     app.command(_word)(noting(f"rights {_word}")(_command))
 app.command("list")(requests.list_requests)
+app.command("check-receipt")(receipts.check_receipt)

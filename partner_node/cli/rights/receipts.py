@@ -1,0 +1,154 @@
+"""Receipts of being counted: `rights receipt`, and `rights check-receipt`, which needs no node."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from machine.console import Format, FormatOption, output
+from machine.tables import filled_table
+from machine.text import how_many
+from partner_node.cli.options import HERE, Directory, Subject, Under
+from partner_node.cli.rights.options import Overwrite, check_files
+from partner_node.cli.rights.settling import case_under, write
+from protocol.errors import UsageError
+from protocol.messages import round_number
+
+if TYPE_CHECKING:
+    from protocol.receipts.document import Told
+
+
+class _Form(StrEnum):
+    JSON = ".json"
+    TEXT = ".txt"
+    HTML = ".html"
+
+
+_HEADERS: Final = ("run", "round", "was", "answer", "written down at")
+
+
+def receipt(
+    subject: Subject,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the receipt (.json), or for the letter about it (.txt, .html); mode "
+            "0600. Repeat the command for both."
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="The first digits of one run; all of them when left out.")
+    ] = None,
+    overwrite: Overwrite = False,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Show and prove in which answers a customer was counted, and in which not."""
+    from partner_node.rights.counted import receipt_of  # Arrow takes long to import
+    from partner_node.rights.counted_letter import as_html, as_text
+
+    if out is not None and out.suffix not in set(_Form):
+        raise UsageError(f"{out} ends in none of {', '.join(_Form)}", remedy="name one of these")
+    check_files(out, overwrite=overwrite)
+    case = case_under(directory, under, subject)
+    given = receipt_of(case, run)
+    if out is not None:
+        form = _Form(out.suffix)
+        letter = as_html if form is _Form.HTML else as_text
+        data = given.data if form is _Form.JSON else letter(case, given).encode("utf-8")
+        write(case, out, data, overwrite=overwrite)
+    output.warn(
+        [
+            f"of run {one.run.hex()[:8]} nothing is proved: the files of its handles are gone, as "
+            "after a restored backup"
+            for one in given.runs
+            if one.lost
+        ]
+    )
+    told = [one for each in given.runs for one in each.told]
+    output.result(
+        {
+            "answers": [_told_values(one) for one in told],
+            "key": str(given.key),
+            "log_size": given.checkpoint.size,
+            "file": None if out is None else str(out),
+            "receipt": given.data.decode("utf-8"),
+        },
+        _table(told),
+        "" if out is None else f"Wrote {out}.",
+        f"The log's key, for whoever checks the receipt: {given.key}",
+    )
+
+
+def check_receipt(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Receipts of one log; several are held against each other, too."),
+    ],
+    key: Annotated[str, typer.Option(help="The log's verifier key, from a way that you trust.")],
+    format: Format = FormatOption,
+) -> None:
+    """Check receipts offline: no node is needed."""
+    from partner_node.auditing import read_file
+    from protocol.log.notes import Ed25519Verifier, VerifierKey
+    from protocol.receipts import checking
+    from protocol.receipts.document import MAX_RECEIPT_BYTES
+
+    log = Ed25519Verifier(VerifierKey.parse(key))
+    found = [checking.check_receipt(read_file(one, MAX_RECEIPT_BYTES), log=log) for one in files]
+    checking.check_together(found)
+    told = [one for checked in found for run in checked.runs for one in run.told]
+    output.result(
+        {
+            "receipts": [
+                {
+                    "file": str(file),
+                    "origin": checked.checkpoint.origin,
+                    "log_size": checked.checkpoint.size,
+                    "principal": checked.receipt.principal,
+                    "answers": [_told_values(one) for run in checked.runs for one in run.told],
+                }
+                for file, checked in zip(files, found, strict=True)
+            ]
+        },
+        _table(told),
+        f"{how_many(len(files), 'receipt')} of {found[0].checkpoint.origin}: all that "
+        f"{'it says is' if len(files) == 1 else 'they say is'} proved.",
+        f"About customer {found[0].receipt.principal}, as the partner calls it."
+        if len({one.receipt.principal for one in found}) == 1
+        else "",
+    )
+
+
+def _table(told: list[Told]) -> Any:
+    from partner_node.rights.counted_letter import STATES
+
+    return filled_table(
+        "Answers",
+        _HEADERS,
+        [
+            (
+                one.run.hex()[:8],
+                str(round_number(one.round)),
+                STATES[one.state],
+                "left" if one.left else "never left",
+                one.at,
+            )
+            for one in told
+        ],
+        whole=_HEADERS,
+    )
+
+
+def _told_values(one: Told) -> dict[str, Any]:
+    return {
+        "run": one.run.hex(),
+        "round": round_number(one.round),
+        "state": one.state.removeprefix("fedseg:"),
+        "left": one.left,
+        "at": one.at,
+    }
