@@ -51,6 +51,7 @@ COMMANDS = {
     "partner_node.cli.exports": set(),
     "partner_node.cli.egress": set(),
     "partner_node.cli.log": set(),
+    "partner_node.cli.evidence": set(),
     "partner_node.cli.budget": set(),
     "partner_node.cli.rights": set(),
     "partner_node.cli.feedback": set(),

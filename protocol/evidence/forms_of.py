@@ -1,0 +1,14 @@
+"""Which documents there are, on which side, by their names in commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from protocol.evidence import record
+from protocol.evidence.forms import Form
+
+#: At a partner's node, which belongs to a controller.
+AT_NODE: Final[Mapping[str, Form]] = {"record": record.CONTROLLER}
+#: At the coordinator, which belongs to a processor.
+AT_COORDINATOR: Final[Mapping[str, Form]] = {"record": record.PROCESSOR}
