@@ -36,6 +36,17 @@ SHOWS: Final[Mapping[str, str]] = {
     "program": "fedseg-node check",
     "home": "fedseg-node egress list",
 }
+#: What would put something where nothing is.
+FILLS: Final[Mapping[str, str]] = {
+    "log:left": "a message that left this node, of which the audit log has none",
+    "log:release": "a release that this node received, of which the audit log has none",
+    "log:agreement-signed": "this node's signature of this version: fedseg-node agreement sign",
+    "record:ledger": "noise in the agreement: of exact totals there is no budget",
+    "measured:backup": "a backup, of which none is on record: fedseg-node state backup",
+    "measured:authority": "a readable file of the trusted authority: root_certificates in "
+    "node.toml",
+    "home:customers": "an answer to a question under this agreement, which counts customers",
+}
 
 
 def materials_of(
@@ -64,6 +75,7 @@ def materials_of(
         program={"version": installed.version, "sha256": installed.sha256.hex()},
         home=_counts(store, agreement),
         shows=SHOWS,
+        fills=FILLS,
     )
 
 

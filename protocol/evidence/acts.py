@@ -16,8 +16,8 @@ NODE: Final = "node"
 def signed(look: Look) -> Value:
     """When this node signed, and who did."""
     found = look.entries(kinds.AGREEMENT_SIGNED)
-    by = found.first.about.get("by") or "somebody without an account here"
-    return text(f"Signed at this node on {_day(found.first.at)} by {by}.")
+    by = found.last.about.get("by") or "somebody without an account here"
+    return text(f"Signed at this node on {_day(found.last.at)} by {by}.")
 
 
 def signatures(look: Look) -> Value:

@@ -6,7 +6,7 @@ what would fill it; what a person has to judge is never filled from facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -43,16 +43,34 @@ class Source:
         where: The place in it, such as ``purpose.text`` or the kind of an entry.
         words: It for people.
         check: The command that shows it; empty where the document itself is enough.
+        fills: What would put something there, said where nothing is.
     """
 
     kind: str
     where: str
     words: str
     check: str = ""
+    fills: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
         return {"kind": self.kind, "where": self.where, "words": self.words, "check": self.check}
+
+
+def source_lines(sources: Sequence[Source]) -> list[tuple[str, str]]:
+    """Sources for a reader: those that one command shows in one line, with the command.
+
+    >>> one, two = (Source("agreement", w, f"agreement a v1, {w}", "see") for w in ("x", "y"))
+    >>> source_lines([one, two])
+    [('agreement a v1, x, y', 'see')]
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    for source in sources:
+        named = source.words.removesuffix(f", {source.where}")
+        places = lines.setdefault((named, source.check), [])
+        if named != source.words:
+            places.append(source.where)
+    return [(", ".join([named, *places]), check) for (named, check), places in lines.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,7 @@ class Form:
         try:
             return asked.facts(look), look, ()
         except Missing as missing:
-            return Value(), Look(materials, self.audience), (missing.source.words,)
+            return Value(), Look(materials, self.audience), (missing.source.fills,)
 
     def _field(self, asked: Asked, materials: Materials, answer: Answer | None) -> Field:
         value, look, lacks = self.looked(asked, materials)

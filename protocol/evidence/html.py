@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from typing import Final
 
-from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State
+from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State, source_lines
 from protocol.evidence.style import STYLE
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -84,8 +84,8 @@ def _field(field: Field, document: Document, safe: Callable[[str], str]) -> Iter
         yield from _grid(field.value.grid, safe)
     if field.sources:
         sources = "; ".join(
-            safe(source.words) + (f" (<code>{safe(source.check)}</code>)" if source.check else "")
-            for source in field.sources
+            safe(words) + (f" (<code>{safe(check)}</code>)" if check else "")
+            for words, check in source_lines(field.sources)
         )
         yield f'<p class="from">From: {sources}</p>'
     yield "</div>\n</div>"

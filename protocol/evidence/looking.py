@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -57,7 +57,8 @@ class Materials:
         measured: What was looked at now, by names.
         program: The program: ``version`` and ``sha256`` of its code.
         home: Counts of this partner's customers; documents for others cannot read them.
-        shows: For a record or a measurement, the command that shows it.
+        shows: The command that shows a source, by its kind, or by kind and place.
+        fills: What would put something there, in the same way, where `_FILLS` says too little.
     """
 
     side: str
@@ -72,6 +73,7 @@ class Materials:
     program: Mapping[str, Any] = field(default_factory=dict)
     home: Mapping[str, Any] = field(default_factory=dict)
     shows: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def program_name(self) -> str:
@@ -87,7 +89,7 @@ class Missing(Exception):  # no error: the document says it
     """
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source.words)
+        super().__init__(source.fills)
         self.source = source
 
 
@@ -122,7 +124,9 @@ class Look:
             if party.get("id") == self._materials.party:
                 self.clause(f"parties[{number}].id")
                 return number
-        raise Missing(Source("agreement", "parties", "this partner among the agreement's parties"))
+        raise Missing(
+            Source("agreement", "parties", "", fills="this partner among the agreement's parties")
+        )
 
     # --- the agreement -------------------------------------------------------------------------
 
@@ -212,16 +216,17 @@ class Look:
     def _source(self, kind: str, where: str) -> Source:
         made = self._materials
         check = made.shows.get(f"{kind}:{where}", made.shows.get(kind, ""))
-        words = _WORDS[kind].format(
-            where=where,
-            side=made.side,
-            agreement=f"{made.about['agreement']} v{made.about['version']}",
-        )
+        names = {
+            "where": where,
+            "side": made.side,
+            "agreement": f"{made.about['agreement']} v{made.about['version']}",
+        }
+        words = _WORDS[kind].format(**names)
+        fills = made.fills.get(f"{kind}:{where}", _FILLS[kind].format(**names))
         if kind == "log" and (found := made.log.get(where)) is not None:
-            last = found.last
-            words = f"log entry {last.number} ({where}), leaf {last.leaf}"
-            check = check.format(number=last.number)
-        return Source(kind, where, words, "" if "{" in check else check)
+            words = f"log entry {found.last.number} ({where}), leaf {found.last.leaf}"
+            check = check.format(number=found.last.number)
+        return Source(kind, where, words, "" if "{" in check else check, fills)
 
 
 #: How each kind of source is named.
@@ -236,18 +241,35 @@ _WORDS: Final = {
 }
 
 
-def told(sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Sources for a reader: places of a list as one.
+#: What would put something where nothing is.
+_FILLS: Final = {
+    "agreement": "a clause of the agreement that says it: {where}",
+    "log": "an entry {where} in the audit log, which has none",
+    "setting": "{where} in {side}.toml",
+    "record": "something on record: {where}",
+    "measured": "something to look at: {where}",
+    "program": "the installed program's {where}",
+    "home": "an answer to a question, from which {where} are known",
+}
 
-    >>> one, two = (Source("agreement", f"p[{n}].id", f"p[{n}].id") for n in (0, 1))
-    >>> [source.where for source in told([one, two])]
+
+def told(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Sources for a reader: places of a list as one, and no list beside what is in it.
+
+    >>> [source.where for source in told([Source("agreement", w, w) for w in
+    ...     ("p", "p[0].id", "p[1].id")])]
     ['p[].id']
     """
-    short = (
-        Source(s.kind, _INDEX.sub("[]", s.where), _INDEX.sub("[]", s.words), s.check)
+    short = [
+        replace(s, where=_INDEX.sub("[]", s.where), words=_INDEX.sub("[]", s.words))
         for s in sources
+    ]
+    inner = {s.where for s in short}
+    return tuple(
+        s
+        for s in dict.fromkeys(short)
+        if not any(w.startswith((f"{s.where}[", f"{s.where}.")) for w in inner)
     )
-    return tuple(dict.fromkeys(short))
 
 
 def _at(values: Any, path: str) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State
+from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State, source_lines
 
 _MEANT: Final = re.compile(r"([\\`*_{}\[\]<>#|~!])")
 
@@ -52,15 +52,11 @@ def _field(field: Field, document: Document, safe: Callable[[str], str]) -> Iter
     if field.value.grid is not None:
         yield from (*_grid(field.value.grid, safe), "")
     if field.sources:
-        yield (
-            "<small>From: "
-            + "; ".join(
-                safe(source.words) + (f" (`{source.check}`)" if source.check else "")
-                for source in field.sources
-            )
-            + "</small>"
+        sources = (
+            safe(words) + (f" (`{check}`)" if check else "")
+            for words, check in source_lines(field.sources)
         )
-        yield ""
+        yield from (f"<small>From: {'; '.join(sources)}</small>", "")
 
 
 def _grid(grid: Grid, safe: Callable[[str], str]) -> Iterator[str]:

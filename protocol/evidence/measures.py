@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from protocol.evidence.acts import NODE
-from protocol.evidence.agreed import NO_ROW, noise, small_groups
 from protocol.evidence.document import Value
 from protocol.evidence.forms import text
 from protocol.evidence.looking import Look
+from protocol.evidence.sums import NO_ROW, noise, small_groups
 
 _FOUR_EYES = {
     "agreement": "to sign a version",
@@ -120,7 +120,7 @@ def gate(look: Look) -> Value:
     return text(
         f"Read anew before each question, refused when older than {hours} hours: "
         + "; ".join(rows)
-        + ". Who is unknown, or of whom two sources disagree, is not counted."
+        + ". Where two sources disagree, the most restrictive one holds."
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from protocol.errors import UsageError
+from protocol.evidence import registry
 from protocol.evidence.document import Document
 from protocol.evidence.html import as_html
 from protocol.evidence.jsonld import as_jsonld
@@ -16,7 +17,8 @@ def rendered(document: Document, form: str, shown: Callable[[str], str]) -> str:
     """The document as a text.
 
     Args:
-        form: ``md``, ``html``, ``jsonld`` or ``json``.
+        form: ``md``, ``html``, ``jsonld`` or ``json``; of an entry for the registry also ``yaml``,
+            the entry alone.
         shown: Escapes invisible characters.
 
     Raises:
@@ -31,6 +33,8 @@ def rendered(document: Document, form: str, shown: Callable[[str], str]) -> str:
             return _json(as_jsonld(document))
         case "json":
             return _json(document.to_dict())
+        case "yaml" if document.kind == registry.FORM.kind:
+            return registry.as_entry(document)
     raise UsageError(
         f"evidence {document.kind} is not written as {form}", remedy="choose md, html, jsonld, json"
     )

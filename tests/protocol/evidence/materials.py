@@ -129,7 +129,8 @@ def broken(made: Materials, source: Source) -> Materials:
     }[source.kind]  # fmt: skip
     kept = {key: value for key, value in getattr(made, name).items() if key != source.where}
     assert len(kept) < len(getattr(made, name)), source
-    return replace(made, **{name: kept})
+    changed: dict[str, Any] = {name: kept}
+    return replace(made, **changed)
 
 
 def _without(values: Any, path: str) -> Any:
