@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from machine.console import Format, Verbatim, output
-from machine.files import write_file
+from machine.files import create_file, open_regular, write_file
 from protocol.errors import UsageError
 
 
@@ -33,6 +34,13 @@ def _set(written: Written) -> Written:
 WrittenOption: Final = typer.Option(
     Written.TEXT, "--format", help="What to print: text, json, md, html or jsonld.", callback=_set
 )
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="File to write instead of the terminal: .md, .html, .jsonld, .json."
+    ),
+]
+_MOST_BYTES: Final = 1 << 20
 _BY_SUFFIX: Final = {
     f".{one}": one for one in (Written.MD, Written.HTML, Written.JSONLD, Written.JSON, Written.YAML)
 }
@@ -76,3 +84,28 @@ def deliver(
         output.result(values, *(lines() if written is Written.TEXT else ()))
     else:
         output.result(values, Verbatim(render(written).rstrip()))
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a text that people go on with; raises UsageError where the file is there already."""
+    try:
+        create_file(file, text.encode("utf-8"))
+    except FileExistsError as error:
+        raise UsageError(f"{file} is there already", remedy="name another file") from error
+
+
+def read_toml(file: Path, *, code: str) -> dict[str, Any]:
+    """A small file in TOML that somebody named.
+
+    Raises:
+        UsageError: It cannot be read, or is not TOML (`code`).
+    """
+    try:
+        with open_regular(file) as opened:
+            return tomllib.loads(opened.read(_MOST_BYTES).decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", remedy="correct the path") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{file} is not TOML: {error}", code=code, remedy="correct that place"
+        ) from error

@@ -68,6 +68,7 @@ COMMANDS = {
     "coordinator.cli.partner": set(),
     "coordinator.cli.run": set(),
     "coordinator.cli.release": set(),
+    "coordinator.cli.evidence": set(),
     "coordinator.cli.state": set(),
     "coordinator.cli.user": set(),
     "simulations.cli.cluster": set(),

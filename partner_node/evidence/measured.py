@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 
 from machine.backups import last_backup
 from machine.files import open_regular
+from machine.modes import modes_words
 from partner_node.home import NodeHome
 from protocol.errors import FedsegError
 
@@ -22,7 +22,7 @@ def measured_at(home: NodeHome) -> dict[str, Any]:
     """What is found now; what cannot be looked at is left out."""
     found = {
         "key_store": _key_store(home.config.keys.store),
-        "modes": _modes(home),
+        "modes": modes_words((home.keys_folder, home.config.keys.store, home.state_file)),
         "authority": _authority(home.config.coordinator.root_certificates),
         "backup": _backup(home.backup_note),
     }
@@ -35,26 +35,13 @@ def _key_store(file: Path) -> str:
         values = json.loads(_read(file))
     except (OSError, ValueError, FedsegError):
         return ""
-    if not isinstance(values, dict) or "log2_n" not in values:
+    kdf = values.get("kdf") if isinstance(values, dict) else None
+    if not isinstance(kdf, dict) or "log2_n" not in kdf:
         return ""
     return (
         f"{file.name} is encrypted with AES-256-GCM under a passphrase (scrypt, N = "
-        f"2^{values['log2_n']})"
+        f"2^{kdf['log2_n']})"
     )
-
-
-def _modes(home: NodeHome) -> str:
-    """The modes of what must be closed to other accounts."""
-    places = (home.keys_folder, home.config.keys.store, home.state_file)
-    found = []
-    for place in places:
-        try:
-            mode = stat.S_IMODE(place.stat().st_mode)
-        except OSError:
-            return ""
-        closed = "closed to other accounts" if not mode & 0o077 else "OPEN TO OTHER ACCOUNTS"
-        found.append(f"{place.name} has mode {mode:04o}, {closed}")
-    return "; ".join(found) + "."
 
 
 def _authority(file: Path) -> str:

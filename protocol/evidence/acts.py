@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from protocol.evidence.document import Grid, Value
 from protocol.evidence.forms import text
-from protocol.evidence.looking import Entries, Look
+from protocol.evidence.looking import NODE, Entries, Look
 from protocol.log import entries as kinds
 from protocol.privacy.words import counted
-
-NODE: Final = "node"
 
 
 def signed(look: Look) -> Value:
@@ -124,15 +122,6 @@ def runs(look: Look) -> Value:
         f"{counted(found['finished'], 'run')} ended with a release, {found['failed']} without; "
         f"{found['open']} under way."
     )
-
-
-def diligence(look: Look) -> Value:
-    """Of whom there is a record of due diligence."""
-    rows = tuple(
-        (row["partner"], row["checked"], row["by"], row["until"])
-        for row in look.record("diligence")
-    )
-    return Value(grid=Grid(headers=("Partner", "What was checked", "By", "Until"), rows=rows))
 
 
 def _day(at: str) -> str:

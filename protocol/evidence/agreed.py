@@ -317,5 +317,7 @@ def _bounds(look: Look, one: str) -> str:
 
 
 def _missing_words(look: Look, one: str) -> str:
-    rule = look.maybe(f"{one}.missing")
-    return "refused" if rule is None else f"replaced as agreed ({rule})"
+    if look.maybe(f"{one}.missing") is None:
+        return "the node refuses"
+    value = look.maybe(f"{one}.missing.value")
+    return "the customer is left out" if value is None else f"{value} stands for it"

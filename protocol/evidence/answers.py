@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from protocol.errors import MalformedError, UsageError
-from protocol.evidence.document import Answer
+from protocol.errors import MalformedError, RuleError, UsageError
+from protocol.evidence.document import Answer, Document, State
 from protocol.evidence.forms import Form
 from protocol.strict import Fields, near
 
 _MOST: Final = 20_000
-_CODE: Final = "E-EVIDENCE-ANSWERS"
+#: The code of a file of answers that is not right.
+BAD_ANSWERS: Final = "E-EVIDENCE-ANSWERS"
 
 
 def read_answers(values: Mapping[str, Any], form: Form, today: date) -> dict[str, Answer]:
@@ -38,6 +39,32 @@ def read_answers(values: Mapping[str, Any], form: Form, today: date) -> dict[str
             )
         found[key] = _answer(answer, f"{form.kind}.{key}", today)
     return found
+
+
+def check_complete(document: Document) -> None:
+    """Refuse a document in which anything is missing or not answered.
+
+    Raises:
+        RuleError: Something is (E-EVIDENCE-BLANK); it names each field.
+    """
+    blank = [*document.of(State.MISSING), *document.of(State.JUDGEMENT)]
+    if blank:
+        raise RuleError(
+            f"evidence {document.kind} has {len(blank)} blanks: "
+            + "; ".join(f"{field.key} ({field.state})" for field in blank),
+            code="E-EVIDENCE-BLANK",
+            remedy="what is missing says what fills it; judgements go into --answers",
+        )
+
+
+def form_called(name: str, forms: Mapping[str, Form]) -> Form:
+    """One of some forms; raises UsageError."""
+    if name not in forms:
+        raise UsageError(
+            f"there is no document {name!r}{near(name, tuple(forms))}",
+            remedy=f"choose one of {', '.join(forms)}",
+        )
+    return forms[name]
 
 
 def answers_template(form: Form) -> str:
@@ -76,5 +103,7 @@ def _answer(values: Any, where: str, today: date) -> Answer:
 
 def _refused(what: str) -> UsageError:
     return UsageError(
-        what, code=_CODE, remedy="correct the file; `evidence answers DOCUMENT` writes one to fill"
+        what,
+        code=BAD_ANSWERS,
+        remedy="correct the file; `evidence answers DOCUMENT` writes one to fill",
     )

@@ -64,6 +64,11 @@ class Form:
         """Every field, in order."""
         return tuple(one for part in self.parts for one in part.asked)
 
+    @property
+    def questions(self) -> tuple[Asked, ...]:
+        """The fields that people have to judge."""
+        return tuple(one for one in self.asked if one.judge)
+
     def filled(self, materials: Materials, answers: Mapping[str, Answer] | None = None) -> Document:
         """The document.
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from protocol.evidence.document import Audience, Source
 
+NODE: Final = "node"
 _STEP: Final = re.compile(r"([a-z0-9_]+)((?:\[\d+\])*)")
 _INDEX: Final = re.compile(r"\[\d+\]")
 
@@ -188,7 +189,8 @@ class Look:
         """The program that does what is said, by its version and code; raises Missing."""
         version = self._needed("program", "version", self._materials.program.get("version"))
         code = self._needed("program", "sha256", self._materials.program.get("sha256"))
-        return f"fedseg {version}, code {code}"
+        whose = "code" if self.side == NODE else "code of nodes"
+        return f"fedseg {version}, {whose} {code}"
 
     def home(self, name: str) -> Any:
         """A count of this partner's customers, for documents that stay at home; raises Missing.

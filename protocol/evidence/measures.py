@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from protocol.evidence.acts import NODE
 from protocol.evidence.document import Value
 from protocol.evidence.forms import text
-from protocol.evidence.looking import Look
+from protocol.evidence.looking import NODE, Look
 from protocol.evidence.sums import NO_ROW, noise, small_groups
 
 _FOUR_EYES = {

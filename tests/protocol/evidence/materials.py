@@ -39,7 +39,7 @@ def agreement_values() -> dict[str, Any]:
     features = [
         agreed_feature("visits", category="behaviour.visits"),
         agreed_feature(
-            "channel", type="category", levels=["shop", "web"], missing={"rule": "leave_out"}
+            "channel", type="categorical", levels=["shop", "web"], missing={"rule": "leave-out"}
         ),
     ]  # fmt: skip
     values = agreed_values(
@@ -99,9 +99,6 @@ def materials(side: str) -> Materials:
             "log": {"entries": 21, "root": "7e" * 32},
             "releases": {"count": 2, "first": "2026-11-02", "last": "2026-11-22"},
             "runs": {"finished": 2, "failed": 1, "open": 0},
-            "diligence": [
-                {"partner": "north", "checked": "ISO 27001", "by": "ops", "until": "2027-01-01"}
-            ],
         },
         measured={
             "authority": "SHA-256 aa, until 2027-01-01",
