@@ -69,7 +69,7 @@ def materials_of(
         agreement=agreement.to_dict(),
         about=agreement.named(),
         settings=_settings(home),
-        log=_log(store.log, agreement),
+        log=log_facts(store.log, agreement),
         records=_records(home, signed, store, now),
         measured=measured_at(home),
         program={"version": installed.version, "sha256": installed.sha256.hex()},
@@ -103,7 +103,7 @@ def _settings(home: NodeHome) -> dict[str, Any]:
     }
 
 
-def _log(log: AuditLog, agreement: Agreement) -> dict[str, Entries]:
+def log_facts(log: AuditLog, agreement: Agreement) -> dict[str, Entries]:
     """Entries by kind: of the agreement where they name one, else of the whole node."""
     found: dict[str, Entries] = {}
     for kind, names in kinds.KINDS.items():

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from protocol.agreement.governance import BASIS_WORDS
 from protocol.evidence.document import Grid, Value
-from protocol.evidence.forms import text
+from protocol.evidence.forms import by_program, text
 from protocol.evidence.looking import Look
 from protocol.privacy.words import counted
 
@@ -71,11 +71,11 @@ def processor(look: Look) -> Value:
 def tasks_of_processor(look: Look) -> Value:
     """What the coordinator does, and cannot."""
     partners = look.clause("secure_sum.min_partners")
-    return text(
+    return by_program(
+        look,
         "Invites partners, collects signatures, opens runs, adds masked answers, publishes the "
         f"release that the partners sign. It learns totals over at least {partners} partners, and "
         "no row and no single partner's sums.",
-        f"Program: {look.program()}",
     )
 
 

@@ -128,6 +128,12 @@ class Form:
         )
 
 
+def by_program(look: Look, *paragraphs: str) -> Value:
+    """A value of texts on what the program does; raises Missing where it is not known which."""
+    look.program()
+    return text(*paragraphs)
+
+
 def text(*paragraphs: str) -> Value:
     """A value of texts alone."""
     return Value(paragraphs=paragraphs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from html import escape
 from typing import Final
@@ -12,6 +13,7 @@ from protocol.evidence.style import STYLE
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 #: A table of more rows may be split between pages, between its rows.
 _ROWS_ON_A_PAGE: Final = 12
+_CODE: Final = re.compile(r"`([^`<>]+)`")
 _PARTS: Final = (State.FACT, State.ANSWERED, State.JUDGEMENT, State.MISSING)
 
 
@@ -21,7 +23,12 @@ def as_html(document: Document, shown: Callable[[str], str]) -> str:
     Args:
         shown: Escapes invisible characters.
     """
-    return "\n".join([*_lines(document, lambda text: escape(shown(text))), ""])
+    return "\n".join([*_lines(document, lambda text: _marked(escape(shown(text)))), ""])
+
+
+def _marked(text: str) -> str:
+    """An escaped text with what stands between backquotes as code."""
+    return _CODE.sub(r"<code>\1</code>", text)
 
 
 def _lines(document: Document, safe: Callable[[str], str]) -> Iterator[str]:

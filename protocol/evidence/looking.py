@@ -225,6 +225,8 @@ class Look:
         }
         words = _WORDS[kind].format(**names)
         fills = made.fills.get(f"{kind}:{where}", _FILLS[kind].format(**names))
+        if kind == "program":
+            words = f"program fedseg, {where} {made.program.get(where)}"
         if kind == "log" and (found := made.log.get(where)) is not None:
             words = f"log entry {found.last.number} ({where}), leaf {found.last.leaf}"
             check = check.format(number=found.last.number)
@@ -266,10 +268,11 @@ def told(sources: Sequence[Source]) -> tuple[Source, ...]:
         replace(s, where=_INDEX.sub("[]", s.where), words=_INDEX.sub("[]", s.words))
         for s in sources
     ]
-    inner = {s.where for s in short}
+    once = {(s.kind, s.where): s for s in reversed(short)}
+    inner = {where for _, where in once}
     return tuple(
         s
-        for s in dict.fromkeys(short)
+        for s in reversed(once.values())
         if not any(w.startswith((f"{s.where}[", f"{s.where}.")) for w in inner)
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.evidence.document import Value
-from protocol.evidence.forms import text
+from protocol.evidence.forms import by_program, text
 from protocol.evidence.looking import NODE, Look
 from protocol.evidence.sums import NO_ROW, noise, small_groups
 
@@ -26,15 +26,15 @@ _HELD = {
 def in_transit(look: Look) -> Value:
     """Encryption on the way."""
     if look.side == NODE:
-        return text(
+        return by_program(
+            look,
             "TLS to the coordinator, outbound only; the node trusts one authority: "
             f"{look.measured('authority')}. Every message is signed (Ed25519) besides.",
-            f"Program: {look.program()}",
         )
-    return text(
+    return by_program(
+        look,
         f"TLS on the public ports; certificate: {look.measured('certificate')}. Every message is "
         "signed (Ed25519) besides.",
-        f"Program: {look.program()}",
     )
 
 
@@ -57,24 +57,24 @@ def file_modes(look: Look) -> Value:
 
 def pseudonyms(look: Look) -> Value:
     """How customers are named in registers."""
-    return text(
+    return by_program(
+        look,
         "Registers and the audit log name customers by keyed hashes (HMAC-SHA-256) under a key of "
         "the node alone; ids never leave, and columns that look like e-mail addresses or telephone "
         "numbers are refused as features.",
-        f"Program: {look.program()}",
     )
 
 
 def masks(look: Look) -> Value:
     """The secure sum."""
     few = small_groups(look)
-    return text(NO_ROW, *few.paragraphs, f"Program: {look.program()}")
+    return by_program(look, NO_ROW, *few.paragraphs)
 
 
 def added_noise(look: Look) -> Value:
     """Differential privacy, beside the program that adds it."""
     said = noise(look)
-    return text(*said.paragraphs, f"Program: {look.program()}")
+    return by_program(look, *said.paragraphs)
 
 
 def approval(look: Look) -> Value:
@@ -134,20 +134,20 @@ def signals(look: Look) -> Value:
 
 def opt_outs(look: Look) -> Value:
     """How an opt-out takes effect."""
-    return text(
+    return by_program(
+        look,
         "Objections and opt-outs are asked before every question, also within a run; `fedseg-node "
         "rights object` and `fedseg-node feedback import` take them at the node itself.",
-        f"Program: {look.program()}",
     )
 
 
 def explained(look: Look) -> Value:
     """That a segment can be explained, exactly."""
-    return text(
+    return by_program(
+        look,
         "`fedseg-node rights explain` says of any customer the nearest segment, the runner-up, the "
         "features that decide, and at which value of each the segment would change; it follows "
         "from the released centres exactly.",
-        f"Program: {look.program()}",
     )
 
 

@@ -6,17 +6,17 @@ from typing import Final
 
 from protocol.evidence import acts, agreed, measures
 from protocol.evidence.document import Audience, Value
-from protocol.evidence.forms import Asked, Form, Part, text
+from protocol.evidence.forms import Asked, Form, Part, by_program, text
 from protocol.evidence.looking import Look
 
 
 def _instructions(look: Look) -> Value:
     name, rounds = look.clause("plan.name"), look.clause("plan.max_rounds")
-    return text(
+    return by_program(
+        look,
         f"The agreement is the instruction: the plan {name}, at most {rounds} questions a run, on "
         "the agreed data alone. Every node checks each question against it and refuses any other; "
         "the coordinator has no free input.",
-        f"Program: {look.program()}",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from protocol.evidence import acts, agreed, measures, scenarios, sums
 from protocol.evidence.document import Audience, Document, State, Value
-from protocol.evidence.forms import Asked, Form, Part, text
+from protocol.evidence.forms import Asked, Form, Part, by_program, text
 from protocol.evidence.looking import Look
 from protocol.privacy.accounting import epsilon_text
 from protocol.privacy.words import counted
@@ -42,7 +42,7 @@ def _region(look: Look) -> Value:
 
 
 def _kind(look: Look) -> Value:
-    return _by_program(look, "Summary statistics")
+    return by_program(look, "Summary statistics")
 
 
 def _flavour(look: Look) -> Value:
@@ -59,7 +59,7 @@ def _domain(look: Look) -> Value:
 
 
 def _unprotected(look: Look) -> Value:
-    return _by_program(
+    return by_program(
         look,
         "Which partners take part, whether a partner answers at all, and the agreement's own "
         "terms; no statistic of customers is released without noise.",
@@ -97,7 +97,7 @@ def _parameters(look: Look) -> Value:
 
 
 def _model(look: Look) -> Value:
-    return _by_program(look, "Federated")
+    return by_program(look, "Federated")
 
 
 def _model_words(look: Look) -> Value:
@@ -126,17 +126,17 @@ def _many_words(look: Look) -> Value:
 
 
 def _dynamic(look: Look) -> Value:
-    return _by_program(look, "yes")
+    return by_program(look, "yes")
 
 
 def _dynamic_words(look: Look) -> Value:
-    return _by_program(
+    return by_program(
         look, "Each question reads the partners' customers as they are then, after their wishes."
     )
 
 
 def _interactive(look: Look) -> Value:
-    return _by_program(look, "no")
+    return by_program(look, "no")
 
 
 def _interactive_words(look: Look) -> Value:
@@ -157,7 +157,7 @@ def _post(look: Look) -> Value:
 
 def _composition(look: Look) -> Value:
     look.clause("privacy.rho")
-    return _by_program(
+    return by_program(
         look,
         "Sequential: costs of all questions are added as rho (zCDP) in each node's ledger, before "
         "a row is read, and converted to epsilon at the agreed delta.",
@@ -173,18 +173,12 @@ def _before(look: Look) -> Value:
 
 
 def _mechanisms(look: Look) -> Value:
-    return text(
+    return by_program(
+        look,
         "Discrete Gaussian noise, added by each partner over the integers, so that no floating-"
         "point error shows; sums modulo 2^64 under masks. Customers' rows stay in the partner's "
         "own source.",
-        f"Program: {look.program()}",
     )
-
-
-def _by_program(look: Look, said: str) -> Value:
-    """What the program does, whatever is agreed."""
-    look.program()
-    return text(said)
 
 
 def _asked(key: str, label: str, facts: Any, term: str = "", judge: str = "") -> Asked:

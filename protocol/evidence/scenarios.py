@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from protocol.evidence import agreed, sums
 from protocol.evidence.document import Value
-from protocol.evidence.forms import text
+from protocol.evidence.forms import by_program, text
 from protocol.evidence.looking import Look
 from protocol.privacy.words import counted, guessed_right
 
@@ -33,10 +33,10 @@ def scope(look: Look) -> Value:
 
 def nature(look: Look) -> Value:
     """What happens, in a sentence."""
-    return text(
+    return by_program(
+        look,
         f"{sums.NO_ROW} The totals form segments by the plan {look.clause('plan.name')}; each "
         "partner then finds the segment of its own customers at home.",
-        f"Program: {look.program()}",
     )
 
 
@@ -81,21 +81,21 @@ def informed(look: Look) -> Value:
 
 def access(look: Look) -> Value:
     """Access and portability."""
-    return text(
+    return by_program(
+        look,
         "`fedseg-node rights access` writes a letter of everything that the node holds of a "
         "customer, `rights export` the customer's own data as JSON or CSV.",
-        f"Program: {look.program()}",
     )
 
 
 def erasure(look: Look) -> Value:
     """Rectification and erasure, and what stays."""
-    return text(
+    return by_program(
+        look,
         "`fedseg-node rights erase` takes a customer out of every later question, file and "
         "assignment; what stays is said: noised sums in releases, and a sealed id for the gate. "
         "`rights rectify` gives a receipt of what was corrected in the partner's own data, which "
         "the next question reads.",
-        f"Program: {look.program()}",
     )
 
 
@@ -141,12 +141,12 @@ def intruder(look: Look) -> Value:
 
 def altered(look: Look) -> Value:
     """Data or results are changed."""
-    return text(
+    return by_program(
+        look,
         "How: a partner feeds untrue data, or somebody changes messages, results or records. Every "
         "message and release is signed; values outside the agreed bounds are clipped, so one "
         "customer moves a total by a bounded amount; a partner that lies within the bounds is not "
         "noticed.",
-        f"Program: {look.program()}",
     )
 
 

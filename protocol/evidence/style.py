@@ -39,7 +39,7 @@ p:last-child{margin-bottom:0}
 .open a{color:var(--red)}
 .field{display:grid;grid-template-columns:15rem minmax(0,1fr);gap:.25rem 1.5rem;
  padding:.9rem 0;border-bottom:1px solid var(--line)}
-.hook{display:block;color:var(--muted);font-size:.85rem;margin-top:.15rem}
+.hook{display:block;color:var(--muted);font-size:.85rem;font-weight:400;margin-top:.15rem}
 .blank,.judge,.said{padding:.55rem .8rem;border:2px solid;border-radius:6px;margin:0 0 .6rem;
  print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .blank{color:var(--red);border-color:var(--red);background:var(--red-paper);font-weight:600}
@@ -57,7 +57,10 @@ th{font-weight:600;color:var(--muted)}
 .from{color:var(--muted);font-size:.8rem;margin:.45rem 0 0}
 code{font:.95em ui-monospace,"DejaVu Sans Mono",monospace}
 footer{padding-top:1.5rem;padding-bottom:3rem}
-@media (max-width:44rem){.field{grid-template-columns:1fr}h2{margin-top:1.75rem}}
+@media screen and (max-width:44rem){
+.field{grid-template-columns:minmax(0,1fr)}
+h2{margin-top:1.75rem}
+}
 @media print{
 @page{size:A4;margin:18mm 16mm 20mm}
 :root{color-scheme:light;--paper:#fff}
@@ -65,7 +68,7 @@ body{font-size:10pt;line-height:1.4;background:#fff}
 header,main,footer{max-width:none;padding:0}
 h1{font-size:19pt}h2{font-size:13.5pt;margin-top:14pt;padding-top:8pt}
 h3{font-size:10pt}
-h2,h3{break-after:avoid}
+h2{break-after:avoid}
 h2+.field{break-before:avoid}
 .field{grid-template-columns:42mm minmax(0,1fr);padding:6pt 0;break-inside:avoid}
 .field.long{break-inside:auto}
