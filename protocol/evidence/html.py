@@ -88,7 +88,7 @@ def _field(field: Field, document: Document, safe: Callable[[str], str]) -> Iter
         yield '<p class="bears">Facts that bear on it:</p>'
     yield from (f"<p>{safe(paragraph)}</p>" for paragraph in field.value.paragraphs)
     if field.value.grid is not None:
-        yield from _grid(field.value.grid, safe)
+        yield from _grid(field.value.grid, field.label, safe)
     if field.sources:
         sources = "; ".join(
             safe(words) + (f" (<code>{safe(check)}</code>)" if check else "")
@@ -109,8 +109,10 @@ def _judgement(field: Field, document: Document, safe: Callable[[str], str]) -> 
     yield "</div>"
 
 
-def _grid(grid: Grid, safe: Callable[[str], str]) -> Iterator[str]:
-    yield '<div class="wide"><table>\n<thead><tr>'
+def _grid(grid: Grid, label: str, safe: Callable[[str], str]) -> Iterator[str]:
+    # A reader without a mouse has to reach what does not fit beside the rest.
+    yield f'<div class="wide" tabindex="0" role="group" aria-label="{safe(label)}"><table>'
+    yield "<thead><tr>"
     yield "".join(f'<th scope="col">{safe(header)}</th>' for header in grid.headers)
     yield "</tr></thead>\n<tbody>"
     for row in grid.rows:

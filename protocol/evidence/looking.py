@@ -226,7 +226,8 @@ class Look:
         words = _WORDS[kind].format(**names)
         fills = made.fills.get(f"{kind}:{where}", _FILLS[kind].format(**names))
         if kind == "program":
-            words = f"program fedseg, {where} {made.program.get(where)}"
+            said = made.program.get(where)
+            words = f"code with SHA-256 {said}" if where == "sha256" else f"program fedseg {said}"
         if kind == "log" and (found := made.log.get(where)) is not None:
             words = f"log entry {found.last.number} ({where}), leaf {found.last.leaf}"
             check = check.format(number=found.last.number)
@@ -238,10 +239,10 @@ _WORDS: Final = {
     "agreement": "agreement {agreement}, {where}",
     "log": "an entry {where} in the audit log",
     "setting": "{side}.toml, {where}",
-    "record": "on record here: {where}",
-    "measured": "looked at when this was made: {where}",
+    "record": "on record here, {where}",
+    "measured": "looked at when this was made, {where}",
     "program": "the program's {where}",
-    "home": "counted at this node: {where}",
+    "home": "counted at this node, {where}",
 }
 
 

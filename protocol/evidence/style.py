@@ -39,6 +39,7 @@ p:last-child{margin-bottom:0}
 .open a{color:var(--red)}
 .field{display:grid;grid-template-columns:15rem minmax(0,1fr);gap:.25rem 1.5rem;
  padding:.9rem 0;border-bottom:1px solid var(--line)}
+.field:last-child{border-bottom:0}
 .hook{display:block;color:var(--muted);font-size:.85rem;font-weight:400;margin-top:.15rem}
 .blank,.judge,.said{padding:.55rem .8rem;border:2px solid;border-radius:6px;margin:0 0 .6rem;
  print-color-adjust:exact;-webkit-print-color-adjust:exact}
