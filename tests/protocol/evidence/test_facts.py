@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
-from protocol.evidence.document import Audience, Field, Source, State
+from protocol.evidence.document import Answer, Audience, Field, Source, State
 from protocol.evidence.forms import Form
-from tests.protocol.evidence.materials import FORMS, broken, materials
+from protocol.evidence.forms_of import AT_NODE
+from protocol.evidence.looking import Look, Missing
+from tests.protocol.evidence.materials import (
+    FORMS,
+    NOW,
+    agreement_values,
+    broken,
+    materials,
+)
 
 SHARED = {"record", "dpia", "arrangement", "ccpa", "registry"}
 EACH = pytest.mark.parametrize(
@@ -92,3 +101,38 @@ def test_documents_for_others_hold_no_count_of_customers(side: str, form: Form) 
 @EACH
 def test_nothing_is_called_anonymous(side: str, form: Form) -> None:
     assert "anonym" not in str(form.filled(materials(side)).to_dict()).lower()
+
+
+@pytest.mark.parametrize("audience", [Audience.PARTIES, Audience.PUBLIC])
+def test_a_document_for_others_cannot_read_a_count_of_customers(audience: Audience) -> None:
+    assert Look(materials("node"), Audience.HOME).home("customers") == "1,250 – 1,299"
+    with pytest.raises(ValueError, match="for others"):
+        Look(materials("node"), audience).home("customers")
+
+
+def test_what_is_there_and_empty_is_missing() -> None:
+    values = agreement_values()
+    values["results_use"]["recipients"] = []
+    values["duties"]["breach"] = ""
+    look = Look(replace(materials("node"), agreement=values), Audience.PUBLIC)
+    for path in ("results_use.recipients", "duties.breach", "parties[7].dpo", "no.such.clause"):
+        with pytest.raises(Missing):
+            look.clause(path)
+    assert not look.sources
+
+
+def test_a_node_that_is_no_party_has_no_controller_to_name() -> None:
+    stranger = replace(materials("node"), party="nobody")
+    fields = {f.key: f for f in AT_NODE["record"].filled(stranger).fields}
+    assert fields["controller"].state is fields["officer"].state is State.MISSING
+    assert fields["joint-controllers"].state is State.FACT
+
+
+def test_a_person_s_answer_fills_no_fact() -> None:
+    said = Answer(text="x", by="A", on=NOW.date())
+    form = AT_NODE["record"]
+    everywhere = {one.key: said for one in form.asked}
+    filled = form.filled(broken(materials("node"), Source("measured", "backup", "")), everywhere)
+    fields = {f.key: f for f in filled.fields}
+    assert fields["security.backup"].state is State.MISSING
+    assert fields["security.backup"].answer is fields["controller"].answer is None
