@@ -41,6 +41,7 @@ FILLS: Final[Mapping[str, str]] = {
     "log:left": "a message that left this node, of which the audit log has none",
     "log:release": "a release that this node received, of which the audit log has none",
     "log:agreement-signed": "this node's signature of this version: fedseg-node agreement sign",
+    "setting:consent.objections": "a table of objections: [[consent.sources]] in node.toml",
     "record:ledger": "noise in the agreement: of exact totals there is no budget",
     "measured:backup": "a backup, of which none is on record: fedseg-node state backup",
     "measured:authority": "a readable file of the trusted authority: root_certificates in "
@@ -99,7 +100,11 @@ def _settings(home: NodeHome) -> dict[str, Any]:
         "consent.sources": [
             {"name": one.name, "holds": one.holds, "kind": one.kind} for one in sources
         ],
-        "consent.flags": [flag for one in sources for flag in one.flags],
+        "consent.objections": [
+            {"name": one.name, "flags": list(one.flags)}
+            for one in sources
+            if one.holds == "objections"
+        ],
     }
 
 

@@ -218,8 +218,8 @@ def transfers(look: Look) -> Value:
         rows.append((str(name), ", ".join(places), ", ".join(third) or "none"))
         outside += third
     said = (
-        f"Some partners are outside the European Economic Area: {', '.join(sorted(set(outside)))}. "
-        "What crosses borders is masked sums and the release."
+        f"Outside the European Economic Area: {', '.join(sorted(set(outside)))}. What crosses "
+        "borders is masked sums and the release."
         if outside
         else "Every partner is in the European Economic Area."
     )

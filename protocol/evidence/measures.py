@@ -125,10 +125,14 @@ def gate(look: Look) -> Value:
 
 def signals(look: Look) -> Value:
     """Opt-out preference signals among the sources of objections."""
-    flags = look.setting("consent.flags")
+    told = [
+        f"{one['name']} ({', '.join(one['flags']) or 'everybody in it'})"
+        for one in look.setting("consent.objections")
+    ]
     return text(
-        f"Columns of objections that the gate honours: {', '.join(flags)}. Whoever has one of them "
-        "set is not counted from the next question on."
+        f"Tables of objections that the gate honours, with their columns: {'; '.join(told)}. "
+        "Whoever is marked there is not counted from the next question on. A signal counts where "
+        "your site writes it into one of them."
     )
 
 

@@ -83,7 +83,7 @@ def materials(side: str) -> Materials:
             "consent.notices": ["1"],
             "consent.purpose": "fedseg:CustomerSegmentation",
             "consent.sources": [{"name": "crm", "holds": "consents", "kind": "csv"}],
-            "consent.flags": ["gpc"],
+            "consent.objections": [{"name": "optouts", "flags": ["gpc"]}],
         },
         log=log if side == "node" else {},
         records={
