@@ -43,6 +43,10 @@ COMMANDS: Final = {
         help="The coordinator's state: whether it is sound, and backups.",
     ),
     "release": Place(module="coordinator.cli.release", help="Show and export released segments."),
+    "evidence": Place(
+        module="coordinator.cli.evidence",
+        help="Documents filled from facts, each with its source; people's judgements stay theirs.",
+    ),
     "user": Place(
         module="coordinator.cli.user",
         help="People who use the console: their accounts and roles, and what they did.",

@@ -55,6 +55,10 @@ COMMANDS: Final = {
         module="partner_node.cli.log",
         help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
     ),
+    "evidence": Place(
+        module="partner_node.cli.evidence",
+        help="Documents filled from facts, each with its source; people's judgements stay theirs.",
+    ),
     "budget": Place(
         module="partner_node.cli.budget", help="What this node's customers have spent."
     ),

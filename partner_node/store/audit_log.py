@@ -66,6 +66,13 @@ _NEVER: Final[tuple[LiteralString, ...]] = (
     "UPDATE ON main.log_entries", "DELETE ON main.log_entries",
     "UPDATE ON main.log_hashes", "DELETE ON main.log_hashes",
 )  # fmt: skip
+#: Which entries, and how many. The expressions are those of the schema's index, or it is not used.
+_OF_KIND: Final[LiteralString] = (
+    "SELECT count(*), min(number), max(number) FROM log_entries"
+    " WHERE json_extract(CAST(entry AS TEXT), '$.kind') = ?"
+)
+_UNDER: Final[LiteralString] = " AND json_extract(CAST(entry AS TEXT), '$.agreement') = ?"
+_OF_VERSION: Final[LiteralString] = " AND json_extract(CAST(entry AS TEXT), '$.agreement_hash') = ?"
 #: Whether anything happened here before there was a log.
 _EARLIER: Final[LiteralString] = (
     "SELECT EXISTS (SELECT 1 FROM agreements) OR EXISTS (SELECT 1 FROM signed)"
@@ -230,6 +237,25 @@ class AuditLog:
             stop,
         )
         return [bytes(entry) for (entry,) in rows]
+
+    def of_kind(
+        self, kind: str, *, agreement: str | None = None, agreement_hash: str | None = None
+    ) -> tuple[int, int, int] | None:
+        """How many entries of a kind there are, and the first and the last one's number.
+
+        None where there is none. It reads an index, not the entries, unless a hash is named.
+
+        Args:
+            agreement: Of those that name an agreement by its id, only this one's.
+            agreement_hash: Of those that name one by its hash, only this one's.
+        """
+        if agreement is not None:
+            found = self._database.one(_OF_KIND + _UNDER, kind, agreement)
+        elif agreement_hash is not None:
+            found = self._database.one(_OF_KIND + _OF_VERSION, kind, agreement_hash)
+        else:
+            found = self._database.one(_OF_KIND, kind)
+        return None if found is None or not found[0] else (found[0], found[1], found[2])
 
     def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
         """See `protocol.log.tree.TileReader`."""

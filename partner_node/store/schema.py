@@ -337,4 +337,12 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 31;
     """,
+    # What is asked for by kind; the expressions are those of `audit_log`, or it is not used.
+    """
+    CREATE INDEX log_entries_by_kind ON log_entries (
+        json_extract(CAST(entry AS TEXT), '$.kind'),
+        json_extract(CAST(entry AS TEXT), '$.agreement')
+    );
+    PRAGMA user_version = 32;
+    """,
 )

@@ -965,4 +965,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         RENEWED + "test_whoever_serves_ends_what_was_begun_and_shows_what_is_switched_to",
     ),
+    (
+        "coordinator/evidence/materials.py",
+        '    if _ENCRYPTED not in data:\n        return ""\n',
+        "",
+        "test_evidence.py::test_a_key_in_clear_or_open_to_others_is_not_called_safe",
+    ),
 ]

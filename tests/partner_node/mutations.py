@@ -1598,4 +1598,22 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         "test_audit_log.py::test_a_room_that_forgets_the_log_stores_nothing",
     ),
+    (
+        "machine/modes.py",
+        '"closed to other accounts" if not mode & 0o077 else "OPEN TO OTHER ACCOUNTS"',
+        '"closed to other accounts"',
+        "test_evidence.py::test_a_file_that_others_may_read_is_told_as_it_is",
+    ),
+    (
+        "partner_node/evidence/measured.py",
+        '    if not isinstance(kdf, dict) or "log2_n" not in kdf:\n        return ""\n',
+        '    kdf = kdf or {"log2_n": 17}\n',
+        "test_evidence.py::test_a_key_store_or_authority_that_cannot_be_read_is_not_asserted",
+    ),
+    (
+        "partner_node/evidence/materials.py",
+        "            agreement=agreement.id if kind == kinds.QUESTION else None,\n",
+        "            agreement=None,\n",
+        "test_evidence.py::test_of_several_agreements_a_document_counts_the_questions_of_its_own",
+    ),
 ]

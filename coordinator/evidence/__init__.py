@@ -1,0 +1,1 @@
+"""What documents at the coordinator are made of."""

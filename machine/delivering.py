@@ -1,0 +1,111 @@
+"""How a command hands a document over: printed in one of several forms, or written into a file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from machine.console import Format, Verbatim, output
+from machine.files import create_file, open_regular, write_file
+from protocol.errors import UsageError
+
+
+class Written(StrEnum):
+    """In which form a document is printed or written."""
+
+    TEXT = "text"
+    JSON = "json"
+    MD = "md"
+    HTML = "html"
+    JSONLD = "jsonld"
+    YAML = "yaml"
+
+
+def _set(written: Written) -> Written:
+    output.format = Format.JSON if written is Written.JSON else Format.TEXT
+    return written
+
+
+WrittenOption: Final = typer.Option(
+    Written.TEXT, "--format", help="What to print: text, json, md, html or jsonld.", callback=_set
+)
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="File to write instead of the terminal: .md, .html, .jsonld, .json."
+    ),
+]
+_MOST_BYTES: Final = 1 << 20
+_BY_SUFFIX: Final = {
+    f".{one}": one for one in (Written.MD, Written.HTML, Written.JSONLD, Written.JSON, Written.YAML)
+}
+
+
+def form_of(out: Path) -> Written:
+    """In which form a file is written, by the end of its name; raises UsageError."""
+    found = _BY_SUFFIX.get(out.suffix)
+    if found is None:
+        raise UsageError(
+            f"{out} ends in none of {', '.join(_BY_SUFFIX)}", remedy="name one of these"
+        )
+    return found
+
+
+def deliver(
+    values: dict[str, Any],
+    render: Callable[[Written], str],
+    *,
+    lines: Callable[[], Sequence[str]],
+    words: str,
+    written: Written,
+    out: Path | None,
+) -> None:
+    """Print a document, or write it and say so.
+
+    Args:
+        values: It as JSON values.
+        render: It in a form other than text.
+        lines: It for a terminal.
+        words: How complete it is, said beside a file that is written.
+        out: The file; its name says the form, and `written` what is printed about it.
+
+    Raises:
+        UsageError: The file's name says no form, or it cannot be written.
+    """
+    if out is not None:
+        write_file(out, render(form_of(out)))
+        output.result(values | {"file": str(out)}, f"Wrote {out}.", words)
+    elif written is Written.TEXT or written is Written.JSON:
+        output.result(values, *(lines() if written is Written.TEXT else ()))
+    else:
+        output.result(values, Verbatim(render(written).rstrip()))
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a text that people go on with; raises UsageError where the file is there already."""
+    try:
+        create_file(file, text.encode("utf-8"))
+    except FileExistsError as error:
+        raise UsageError(f"{file} is there already", remedy="name another file") from error
+
+
+def read_toml(file: Path, *, code: str) -> dict[str, Any]:
+    """A small file in TOML that somebody named.
+
+    Raises:
+        UsageError: It cannot be read, or is not TOML (`code`).
+    """
+    try:
+        with open_regular(file) as opened:
+            return tomllib.loads(opened.read(_MOST_BYTES).decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", remedy="correct the path") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{file} is not TOML: {error}", code=code, remedy="correct that place"
+        ) from error

@@ -1,0 +1,92 @@
+"""Documents from facts: `evidence record|…`, and the questions in them that people answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from machine.console import Format, FormatOption, output
+from machine.delivering import OutOption, Written, WrittenOption, deliver, read_toml, write_new
+from machine.text import shown
+from partner_node.cli.options import HERE, Directory, Under
+from partner_node.evidence.materials import materials_of
+from partner_node.home import NodeHome
+from protocol.evidence.answers import (
+    BAD_ANSWERS,
+    answers_template,
+    check_complete,
+    form_called,
+    read_answers,
+)
+from protocol.evidence.forms import Form
+from protocol.evidence.forms_of import AT_NODE
+from protocol.evidence.plain import as_lines
+from protocol.evidence.writing import rendered
+
+app = typer.Typer(
+    help="Documents filled from facts, each with its source; people's judgements stay theirs.",
+    no_args_is_help=True,
+)
+
+Answers = Annotated[
+    Path | None,
+    typer.Option(help="File with what people judged, as `evidence answers` begins one."),
+]
+Complete = Annotated[
+    bool,
+    typer.Option("--complete", help="Refuse while anything is missing or not answered."),
+]
+
+
+def _command(form: Form) -> Callable[..., None]:
+    def command(
+        out: OutOption = None,
+        answers: Answers = None,
+        complete: Complete = False,
+        under: Under = None,
+        directory: Directory = HERE,
+        format: Written = WrittenOption,
+    ) -> None:
+        now = datetime.now(UTC)
+        kept = {} if answers is None else read_toml(answers, code=BAD_ANSWERS)
+        said = read_answers(kept, form, now.date())
+        home = NodeHome.load(directory).chosen(under)
+        with closing(home.store(home.keystore())) as store:
+            made = materials_of(home, home.signed_agreement(), store, now)
+        document = form.filled(made, said)
+        if complete:
+            check_complete(document)
+        deliver(
+            document.to_dict(),
+            lambda written: rendered(document, written, shown),
+            lines=lambda: as_lines(document, shown),
+            words=document.share_words,
+            written=format,
+            out=out,
+        )
+
+    return command
+
+
+for _kind, _form in AT_NODE.items():
+    app.command(_kind, help=f"{_form.title}. {_form.audience_words}")(_command(_form))
+
+
+@app.command("answers")
+def answers_file(
+    document: Annotated[str, typer.Argument(help=f"One of {', '.join(AT_NODE)}.")],
+    out: Annotated[Path, typer.Option(help="File to write, .toml, which must not be there.")],
+    format: Format = FormatOption,
+) -> None:
+    """Begin a file for people's judgements, with every question of a document in it."""
+    form = form_called(document, AT_NODE)
+    write_new(out, answers_template(form))
+    output.result(
+        {"file": str(out), "questions": len(form.questions)},
+        f"Wrote {out} with {len(form.questions)} questions; give it with --answers.",
+    )

@@ -1,0 +1,1 @@
+"""What documents at a node are made of."""

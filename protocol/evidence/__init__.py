@@ -1,0 +1,1 @@
+"""Documents for data protection officers, auditors and the public, filled from facts."""
