@@ -22,6 +22,7 @@ from machine.traces import span
 from partner_node.agreement_files import naming, verified
 from partner_node.consent.count import check_number
 from partner_node.consent.local_rules import Rules
+from partner_node.cosigning import Cosigning
 from partner_node.customers.answers import answer
 from partner_node.customers.source_customers import Customers
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
@@ -68,6 +69,7 @@ from protocol.partner_round import ENTROPY_BYTES, Ask, PartnerRound
 from protocol.partner_state import PartnerState, Phase
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
 from protocol.release.document import Release, SignedRelease
+from protocol.replies import HELLO
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
@@ -196,11 +198,41 @@ class Node:
             FedsegError: The request is refused, which is remembered for the person at this
                 machine; tell the coordinator its code alone.
         """
+        return self._cleared(message).reply
+
+    def answer(self, message: bytes, beside: bytes) -> tuple[bytes, bytes]:
+        """As `handle`, with what travels beside request and reply: of logs and cosignatures.
+
+        Args:
+            beside: What came beside the request; empty where nothing did.
+
+        Returns:
+            The reply, and what leaves beside it; empty where that could not be stored.
+        """
+        cleared = self._cleared(message)
+        try:
+            with self.store.transaction():
+                return cleared.reply, self._beside(cleared, beside)
+        except FedsegError as error:  # the reply is stored, and waits for nothing of this
+            logger.warning("nothing leaves beside message %s: %s", cleared.message, error)
+            return cleared.reply, b""
+
+    def _beside(self, cleared: Cleared, came: bytes) -> bytes:
+        """Witness the others' logs, seal this one, and have what is said of them pass the gate."""
+        agreement, now = self.agreement, self._clock()
+        cosigning = Cosigning(agreement, self.partner, self.store, self._key, now=now)
+        cosigning.take(came)
+        if cleared.kind != HELLO:  # whoever opens runs has as many greetings as it likes
+            cosigning.seal(cleared.message, self._entropy)
+        gate = EgressGate(agreement, self.partner, self.store, self._egress)
+        return gate.pass_beside(cleared.message, cosigning.told())
+
+    def _cleared(self, message: bytes) -> Cleared:
         request: Request | None = None
         try:
             request = self._read(message)
             with self._told(request):
-                return self._handle(request).reply
+                return self._handle(request)
         except FedsegError as refusal:
             self._remember_refusal(request, refusal.code)
             raise

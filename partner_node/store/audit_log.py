@@ -45,11 +45,16 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.requests BEGIN SELECT fedseg_owes('request')",
     "UPDATE OF done_at, extended_on ON main.requests BEGIN SELECT fedseg_owes('request')",
     "INSERT ON main.builds BEGIN SELECT fedseg_owes('build')",
+    "INSERT ON main.forks BEGIN SELECT fedseg_owes('log-forked')",
+    "UPDATE OF accepted_at ON main.forks BEGIN SELECT fedseg_owes('log-accepted')",
 )
 _CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (
     "UPDATE ON main.log_entries", "DELETE ON main.log_entries",
     "UPDATE ON main.log_hashes", "DELETE ON main.log_hashes",
+    "UPDATE ON main.seals", "DELETE ON main.seals",
+    "UPDATE ON main.seal_hashes", "DELETE ON main.seal_hashes",
+    "UPDATE ON main.cosignatures", "DELETE ON main.cosignatures",
 )  # fmt: skip
 #: Whether anything happened here before there was a log.
 _EARLIER: Final[LiteralString] = (

@@ -513,11 +513,25 @@ class NodeStore(Database):
             MAX_REPETITIONS,
         )
 
+    def note_beside(self, manifest: int, n_bytes: int, sha256: str, words: str) -> None:
+        """Note what leaves beside a message, with its last sending; inside a transaction.
+
+        Args:
+            manifest: The message's number.
+            sha256: Of what leaves beside it, in hex.
+            words: What that says, for people.
+        """
+        self.ask(
+            "UPDATE egress SET beside_bytes = ?, beside_sha256 = ?, beside = ? WHERE number ="
+            " (SELECT max(number) FROM egress WHERE manifest = ?)",
+            n_bytes, sha256, words, manifest,
+        )  # fmt: skip
+
     def egress(self) -> list[EgressRecord]:
         """Everything that left this node, oldest first."""
         rows = self.ask(
-            "SELECT at, run_id, what, round, n_bytes, sha256, customers, manifest FROM egress"
-            " ORDER BY number"
+            "SELECT at, run_id, what, round, n_bytes, sha256, customers, manifest, beside_bytes,"
+            " beside_sha256, beside FROM egress ORDER BY number"
         )
         return [
             EgressRecord(
@@ -529,6 +543,12 @@ class NodeStore(Database):
                 sha256=sha256,
                 customers=customers,
                 manifest=manifest,
+                beside_bytes=beside_bytes,
+                beside_sha256=beside_sha256,
+                beside=beside,
             )
-            for at, run_id, what, number, n_bytes, sha256, customers, manifest in rows
-        ]
+            for (
+                at, run_id, what, number, n_bytes, sha256, customers, manifest, beside_bytes,
+                beside_sha256, beside,
+            ) in rows
+        ]  # fmt: skip

@@ -126,6 +126,9 @@ def test_nothing_is_appended_outside_of_a_transaction() -> None:
         "UPDATE requests SET done_at = 'now'",
         "UPDATE requests SET extended_on = 'now'",
         "INSERT INTO builds VALUES (x'01', x'01', 'now', x'')",
+        "INSERT INTO forks (agreement_id, party, found_at, known, other)"
+        " VALUES ('', '', '', x'', x'')",
+        "UPDATE forks SET accepted_at = 'now'",
     ],
 )  # fmt: skip
 def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: str) -> None:
@@ -141,6 +144,10 @@ def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: s
     database.ask(
         "INSERT INTO requests (kind, pseudonym, received_on, due_on, done_at, receipt)"
         " VALUES ('access', 'p', '', '', '', '{}')"
+    )
+    database.ask(
+        "INSERT INTO forks (agreement_id, party, found_at, known, other)"
+        " VALUES ('', '', '', x'', x'')"
     )
     before = database.snapshot()
     database.close()
@@ -382,7 +389,9 @@ NOT_LOGGED = {
     "readiness": "what is told of it left", "heard": "whether a port answers",
     "waiting": "logged when it is kept", "confirmations": "not yet", "authorities": "not yet",
     "refused_hand_overs": "not yet", "log_entries": "the log", "log_hashes": "the log",
-    "log_refusals": "the log",
+    "log_refusals": "the log", "seals": "of the log", "seal_hashes": "of the log",
+    "cosignatures": "others' words", "witnesses": "others' words",
+    "witnessed": "of others' logs",
 }  # fmt: skip
 
 

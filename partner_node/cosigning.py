@@ -1,0 +1,199 @@
+"""Cosigning: a node seals its log after each message, and witnesses the seals of the others.
+
+What came beside a request is taken first; then what leaves beside its reply is made. Nothing of
+what comes is trusted: what is not signed as it has to be, by the keys of the agreement, is passed
+over, and no request fails for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from partner_node.store.node_store import NodeStore
+from partner_node.store.seals import Seals
+from partner_node.store.times import stamp
+from partner_node.store.witnessed import Fork, Witnessed
+from protocol.agreement.document import Agreement
+from protocol.errors import LogError, MalformedError
+from protocol.log.beside import Cosigned, Passed, Shown, Told
+from protocol.log.checkpoints import Checkpoint
+from protocol.log.cosignatures import TIME_BYTES, Ed25519Cosigner, cosign_ed25519
+from protocol.log.names import key_of_log, key_of_seals, key_of_witness
+from protocol.log.notes import Ed25519Verifier, Note
+from protocol.log.seals import NONCE_BYTES
+from protocol.log.tree import consistency_proof
+from protocol.log.witness import Proof, Verdict
+from protocol.signing import public_bytes
+
+logger = logging.getLogger(__name__)
+
+#: From so many states before the newest proofs leave, whatever witnesses said: a message later they
+#: hold the one before.
+_NEXT: Final = 2
+
+
+class Cosigning:
+    """What a node cosigns and has cosigned under one agreement; used in a transaction.
+
+    Args:
+        agreement: With the keys in force.
+        partner: This partner's number in it.
+        key: This partner's key.
+        now: By this node's clock.
+    """
+
+    def __init__(
+        self,
+        agreement: Agreement,
+        partner: int,
+        store: NodeStore,
+        key: Ed25519PrivateKey,
+        *,
+        now: datetime,
+    ) -> None:
+        self._agreement = agreement
+        self._own = agreement.parties[partner].id
+        self._keys = {
+            party.id: agreement.keys.of(index)
+            for index, party in enumerate(agreement.parties)
+            if index != partner
+        }
+        self._store = store
+        self._key = key
+        self._now = now
+        self._seals = Seals(store, agreement.id)
+        self._room = Witnessed(store, agreement.id)
+
+    # --- what came -----------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """Take what came beside a request: cosign what follows, keep what does not go together."""
+        if not data:
+            return
+        try:
+            passed = Passed.from_bytes(data)
+        except MalformedError as error:
+            logger.warning("what came beside a request is passed over: %s", error.message)
+            return
+        for shown in passed.shown:
+            try:
+                self._take_shown(shown)
+            except (LogError, MalformedError) as error:
+                logger.warning("a state of the log of %s: %s", shown.party, error)
+        for one in passed.cosigned:
+            self._take_cosigned(one)
+
+    def _take_shown(self, shown: Shown) -> None:
+        note = self._state_of(shown)
+        if note is None:
+            return
+        state = Checkpoint.from_text(note.text)
+        verdict = self._room.held(shown.party, state).judge(state, shown.proof)
+        if verdict is Verdict.NEWER:
+            self._room.add(self.cosigned(shown.party, note), note.to_bytes())
+        elif verdict is Verdict.FORKED:
+            self._room.add_fork(shown.party, state.size, note.to_bytes(), at=stamp(self._now))
+            logger.warning("the log of %s forked: see fedseg-node log witness", shown.party)
+
+    def _state_of(self, shown: Shown) -> Note | None:
+        """The note of a state, signed by its party under this agreement; None where it is known.
+
+        Raises:
+            MalformedError, LogError: It is none.
+        """
+        data, key = shown.note.encode("utf-8"), self._keys.get(shown.party)
+        if key is None or data == self._room.newest_note(shown.party):
+            return None
+        note = Note.parse(data)
+        named = key_of_seals(shown.party, key, self._agreement.id)
+        note.verified([Ed25519Verifier(named)])
+        state = Checkpoint.from_text(note.text)
+        if state.origin != named.name or state.extensions or len(note.signatures) != 1:
+            raise LogError(f"it is of {state.origin!r}", code="E-LOG-ORIGIN")
+        return note
+
+    def cosigned(self, party: str, note: Note) -> Cosigned:
+        """The cosignature of this node under a state of a party's seals."""
+        time = int(self._now.timestamp())
+        name = key_of_witness(self._own, public_bytes(self._key)).name
+        made = cosign_ed25519(note, name, self._key, time).signatures[-1]
+        state = Checkpoint.from_text(note.text)
+        return Cosigned(
+            party=party,
+            size=state.size,
+            root=state.root,
+            time=time,
+            signature=made.data[TIME_BYTES:],
+        )
+
+    def accept(self, party: str, *, by: str) -> Fork:
+        """Cosign the other state of a fork that a person accepts; the fork.
+
+        Raises:
+            UsageError: The party's log did not fork, or that was accepted (E-LOG-NO-FORK).
+        """
+        fork = self._room.open_fork(party)
+        made = self.cosigned(party, Note.parse(fork.other))
+        self._room.accept(party, made, at=stamp(self._now), by=by)
+        return fork
+
+    def _take_cosigned(self, one: Cosigned) -> None:
+        key = self._keys.get(one.party)
+        if key is None or self._room.has_noted(one):
+            return
+        own = self._seals.of_size(one.size)
+        is_ours = own is not None and own.state.root == one.root
+        if own is not None and is_ours:
+            text = own.state.to_text()
+        else:  # a state that this log has not: an older one was restored here
+            name = key_of_seals(self._own, public_bytes(self._key), self._agreement.id).name
+            text = Checkpoint(name, one.size, one.root).to_text()
+        checker = Ed25519Cosigner(key_of_witness(one.party, key))
+        if checker.holds(text, one.time.to_bytes(TIME_BYTES, "big") + one.signature):
+            self._room.note_cosigned(one, key, is_ours=is_ours, at=stamp(self._now))
+        else:
+            logger.warning("a cosignature of %s does not hold", one.party)
+
+    # --- what leaves ---------------------------------------------------------------------------
+
+    def seal(self, message: int, entropy: Callable[[int], bytes]) -> None:
+        """Seal the log as it is now, once for a message that leaves.
+
+        Args:
+            message: Number of its manifest.
+        """
+        log, public = self._store.log, public_bytes(self._key)
+        size = log.size
+        text = Checkpoint(key_of_log(self._own, public).name, size, log.root(size)).to_text()
+        self._seals.add(
+            text,
+            nonce=entropy(NONCE_BYTES),
+            message=message,
+            party=self._own,
+            key=self._key,
+            at=stamp(self._now),
+        )
+
+    def told(self) -> Told:
+        """What leaves beside a reply: the newest state, proofs for witnesses, cosignatures."""
+        newest = self._seals.newest()
+        size = 0 if newest is None else newest.number + 1
+        # What witnesses said last that they hold, and what they may hold by now.
+        held = {said.size for said in self._room.said().values() if said.is_ours}
+        held |= set(range(max(1, size - _NEXT), size))
+        proofs = tuple(
+            Proof(old, tuple(consistency_proof(old, size, self._seals)))
+            for old in sorted(held)
+            if old < size
+        )
+        cosigned = [self._room.newest(party) for party in self._room.parties()]
+        return Told(
+            note="" if newest is None else newest.note.decode("utf-8"),
+            proofs=proofs,
+            cosigned=tuple(one for one in cosigned if one is not None and one.party in self._keys),
+        )
