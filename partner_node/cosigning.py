@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals
 from partner_node.store.times import stamp
-from partner_node.store.witnessed import Fork, Witnessed
+from partner_node.store.witnessed import Fork, Newest, Witnessed
 from protocol.agreement.document import Agreement
 from protocol.errors import LogError, MalformedError
 from protocol.log.beside import Cosigned, Passed, Shown, Told
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.cosignatures import TIME_BYTES, Ed25519Cosigner, cosign_ed25519
 from protocol.log.names import key_of_log, key_of_seals, key_of_witness
-from protocol.log.notes import Ed25519Verifier, Note
+from protocol.log.notes import Ed25519Verifier, Note, VerifierKey
 from protocol.log.seals import NONCE_BYTES
 from protocol.log.tree import consistency_proof
 from protocol.log.witness import Proof, Verdict
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 #: From so many states before the newest proofs leave, whatever witnesses said: a message later they
 #: hold the one before.
 _NEXT: Final = 2
+#: Of more other partners the logs are witnessed in turns: each costs a signature and two checks.
+MOST_AT_ONCE: Final = 10
 
 
 class Cosigning:
@@ -57,7 +59,8 @@ class Cosigning:
         now: datetime,
     ) -> None:
         self._agreement = agreement
-        self._own = agreement.parties[partner].id
+        self._order = [party.id for party in agreement.parties]
+        self._at, self._own = partner, self._order[partner]
         self._keys = {
             party.id: agreement.keys.of(index)
             for index, party in enumerate(agreement.parties)
@@ -68,6 +71,8 @@ class Cosigning:
         self._now = now
         self._seals = Seals(store, agreement.id)
         self._room = Witnessed(store, agreement.id)
+        self._witness = key_of_witness(self._own, public_bytes(key))
+        self._states: dict[int, Checkpoint | None] = {}
 
     # --- what came -----------------------------------------------------------------------------
 
@@ -80,49 +85,62 @@ class Cosigning:
         except MalformedError as error:
             logger.warning("what came beside a request is passed over: %s", error.message)
             return
+        newest, due = self._room.newest_of_all(), self._due()
         for shown in passed.shown:
+            if shown.party not in due:
+                continue
             try:
-                self._take_shown(shown)
+                self._take_shown(shown, newest.get(shown.party))
             except (LogError, MalformedError) as error:
                 logger.warning("a state of the log of %s: %s", shown.party, error)
+        noted = self._room.noted()
         for one in passed.cosigned:
-            self._take_cosigned(one)
+            if noted.get(one.party) != (one.size, one.time, one.signature):
+                self._take_cosigned(one)
 
-    def _take_shown(self, shown: Shown) -> None:
-        note = self._state_of(shown)
-        if note is None:
+    def _due(self) -> set[str]:
+        """Whose logs are witnessed with this message: all others, of many a part in turn.
+
+        With n others everybody's is once in ceil(n / 10) messages, and each log by so many at once:
+        a state that is cosigned covers those before it.
+        """
+        turns = -(-len(self._keys) // MOST_AT_ONCE)
+        return {
+            party
+            for number, party in enumerate(self._order)
+            if party != self._own and (number + self._at + self._seals.size) % turns == 0
+        }
+
+    def _take_shown(self, shown: Shown, newest: Newest | None) -> None:
+        data, key = shown.note.encode("utf-8"), self._keys.get(shown.party)
+        if key is None or (newest is not None and data == newest.note):
             return
-        state = Checkpoint.from_text(note.text)
-        verdict = self._room.held(shown.party, state).judge(state, shown.proof)
+        note, state = self._checked(data, key_of_seals(shown.party, key, self._agreement.id))
+        verdict = self._room.held(shown.party, state, newest).judge(state, shown.proof)
         if verdict is Verdict.NEWER:
-            self._room.add(self.cosigned(shown.party, note), note.to_bytes())
+            self._room.add(self.cosigned(shown.party, note), data, newest)
         elif verdict is Verdict.FORKED:
-            self._room.add_fork(shown.party, state.size, note.to_bytes(), at=stamp(self._now))
+            self._room.add_fork(shown.party, state.size, data, at=stamp(self._now))
             logger.warning("the log of %s forked: see fedseg-node log witness", shown.party)
 
-    def _state_of(self, shown: Shown) -> Note | None:
-        """The note of a state, signed by its party under this agreement; None where it is known.
+    @staticmethod
+    def _checked(data: bytes, key: VerifierKey) -> tuple[Note, Checkpoint]:
+        """A state that a key signed under its own name, and nobody else beside it.
 
         Raises:
             MalformedError, LogError: It is none.
         """
-        data, key = shown.note.encode("utf-8"), self._keys.get(shown.party)
-        if key is None or data == self._room.newest_note(shown.party):
-            return None
         note = Note.parse(data)
-        named = key_of_seals(shown.party, key, self._agreement.id)
-        note.verified([Ed25519Verifier(named)])
+        note.verified([Ed25519Verifier(key)])
         state = Checkpoint.from_text(note.text)
-        if state.origin != named.name or state.extensions or len(note.signatures) != 1:
+        if state.origin != key.name or state.extensions or len(note.signatures) != 1:
             raise LogError(f"it is of {state.origin!r}", code="E-LOG-ORIGIN")
-        return note
+        return note, state
 
     def cosigned(self, party: str, note: Note) -> Cosigned:
         """The cosignature of this node under a state of a party's seals."""
-        time = int(self._now.timestamp())
-        name = key_of_witness(self._own, public_bytes(self._key)).name
-        made = cosign_ed25519(note, name, self._key, time).signatures[-1]
-        state = Checkpoint.from_text(note.text)
+        time, state = int(self._now.timestamp()), Checkpoint.from_text(note.text)
+        made = cosign_ed25519(note, self._witness.name, self._key, time).signatures[-1]
         return Cosigned(
             party=party,
             size=state.size,
@@ -140,16 +158,16 @@ class Cosigning:
         fork = self._room.open_fork(party)
         made = self.cosigned(party, Note.parse(fork.other))
         self._room.accept(party, made, at=stamp(self._now), by=by)
-        return fork
+        return next(one for one in self._room.forks() if one.number == fork.number)
 
     def _take_cosigned(self, one: Cosigned) -> None:
         key = self._keys.get(one.party)
-        if key is None or self._room.has_noted(one):
+        if key is None:
             return
-        own = self._seals.of_size(one.size)
-        is_ours = own is not None and own.state.root == one.root
+        own = self._state(one.size)
+        is_ours = own is not None and own.root == one.root
         if own is not None and is_ours:
-            text = own.state.to_text()
+            text = own.to_text()
         else:  # a state that this log has not: an older one was restored here
             name = key_of_seals(self._own, public_bytes(self._key), self._agreement.id).name
             text = Checkpoint(name, one.size, one.root).to_text()
@@ -158,6 +176,13 @@ class Cosigning:
             self._room.note_cosigned(one, key, is_ours=is_ours, at=stamp(self._now))
         else:
             logger.warning("a cosignature of %s does not hold", one.party)
+
+    def _state(self, size: int) -> Checkpoint | None:
+        """This node's seals when there were `size`; read once."""
+        if size not in self._states:
+            kept = self._seals.of_size(size)
+            self._states[size] = None if kept is None else kept.state
+        return self._states[size]
 
     # --- what leaves ---------------------------------------------------------------------------
 
@@ -191,9 +216,9 @@ class Cosigning:
             for old in sorted(held)
             if old < size
         )
-        cosigned = [self._room.newest(party) for party in self._room.parties()]
+        held_here = self._room.newest_of_all()
         return Told(
             note="" if newest is None else newest.note.decode("utf-8"),
             proofs=proofs,
-            cosigned=tuple(one for one in cosigned if one is not None and one.party in self._keys),
+            cosigned=tuple(one.cosigned for name, one in held_here.items() if name in self._keys),
         )

@@ -13,7 +13,8 @@ from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals, sealed_under
 from partner_node.store.times import stamp
-from partner_node.store.witnessed import Fork, Witnessed
+from partner_node.store.witnessed import Fork, Witnessed, open_forks
+from protocol.log.beside import Cosigned
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.notes import Note
 
@@ -42,9 +43,7 @@ def fork_warnings(store: NodeStore) -> list[str]:
         f"the log of {fork.party} under agreement {agreement_id} forked: it signed two states of "
         f"{_state(fork.known).size} seals; ask {fork.party}, then fedseg-node log accept "
         f"{fork.party}"
-        for agreement_id in sealed_under(store)
-        for fork in Witnessed(store, agreement_id).forks()
-        if not fork.accepted_at
+        for agreement_id, fork in open_forks(store)
     ]
 
 
@@ -64,7 +63,8 @@ def fork_values(fork: Fork) -> dict[str, Any]:
 def _under(store: NodeStore, agreement_id: str, parties: Sequence[str]) -> dict[str, Any]:
     seals, room = Seals(store, agreement_id), Witnessed(store, agreement_id)
     best, said, forks = room.best(), room.said(), room.forks()
-    names = sorted({*parties, *best, *said, *room.parties()})
+    newest = room.newest_of_all()
+    names = sorted({*parties, *best, *said, *newest})
     return {
         "agreement": agreement_id,
         "seals": seals.size,
@@ -78,19 +78,21 @@ def _under(store: NodeStore, agreement_id: str, parties: Sequence[str]) -> dict[
             }
             for name in names
         ],
-        "witnessed": [_witnessed(room, name) for name in names],
+        "witnessed": [
+            _witnessed(name, newest[name].cosigned if name in newest else None, forks)
+            for name in names
+        ],
         "forks": [fork_values(one) for one in forks],
     }
 
 
-def _witnessed(room: Witnessed, party: str) -> dict[str, Any]:
-    newest = room.newest(party)
+def _witnessed(party: str, newest: Cosigned | None, forks: Sequence[Fork]) -> dict[str, Any]:
     return {
         "party": party,
         "size": None if newest is None else newest.size,
         "root": None if newest is None else newest.root.hex(),
         "at": None if newest is None else _time(newest.time),
-        "forked": room.fork(party) is not None,
+        "forked": any(one.party == party and not one.accepted_at for one in forks),
     }
 
 

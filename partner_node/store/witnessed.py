@@ -14,10 +14,30 @@ from protocol.log.names import key_of_witness
 from protocol.log.notes import Note, VerifierKey
 from protocol.log.witness import MAX_STATES_KEPT, Held
 
+#: Of each party the newest row: the greatest size on the last branch.
 _NEWEST: Final[LiteralString] = (
-    "SELECT branch, size, root, note, time, signature FROM witnessed"
-    " WHERE agreement_id = ? AND party = ? ORDER BY branch DESC, size DESC LIMIT 1"
+    "SELECT party, branch, size, root, note, time, signature FROM witnessed AS w"
+    " WHERE agreement_id = ?1"
+    " AND branch = (SELECT max(branch) FROM witnessed WHERE agreement_id = ?1 AND party = w.party)"
+    " AND size = (SELECT max(size) FROM witnessed WHERE agreement_id = ?1 AND party = w.party"
+    " AND branch = w.branch) ORDER BY party"
 )
+#: States of before are forgotten once in so many.
+_FORGET_EACH: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The newest state of a party's seals that was cosigned here.
+
+    Attributes:
+        branch: From 0; higher by one each time that a fork was accepted.
+        note: As its party signed it.
+    """
+
+    branch: int
+    cosigned: Cosigned
+    note: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +87,15 @@ class Witnessed:
 
     # --- the others' logs ----------------------------------------------------------------------
 
-    def parties(self) -> list[str]:
-        """Of whom anything is held, in their order."""
-        rows = self._store.ask(
-            "SELECT DISTINCT party FROM witnessed WHERE agreement_id = ? ORDER BY party", self._id
-        )
-        return [party for (party,) in rows]
+    def held(self, party: str, shown: Checkpoint, newest: Newest | None) -> Held:
+        """What is held of a party's seals, as far as it matters for a state that is shown.
 
-    def held(self, party: str, shown: Checkpoint) -> Held:
-        """What is held of a party's seals, as far as it matters for a state that is shown."""
-        row = self._store.one(_NEWEST, self._id, party)
-        if row is None:
+        Args:
+            newest: As `newest_of_all` has it.
+        """
+        if newest is None:
             return Held()
-        branch, size, root, *_ = row
+        branch, size, root = newest.branch, newest.cosigned.size, newest.cosigned.root
         states = self._store.ask(
             "SELECT branch, size, root FROM witnessed"
             " WHERE agreement_id = ? AND party = ? AND size = ?",
@@ -93,23 +109,27 @@ class Witnessed:
             forked=self.fork(party) is not None,
         )
 
+    def newest_of_all(self) -> dict[str, Newest]:
+        """By party, the newest state of its seals that was cosigned here."""
+        rows = self._store.ask(_NEWEST, self._id)
+        found: dict[str, Newest] = {}
+        for party, branch, size, root, note, time, signature in rows:
+            cosigned = Cosigned(party=party, size=size, root=root, time=time, signature=signature)
+            found[party] = Newest(branch=branch, cosigned=cosigned, note=note)
+        return found
+
     def newest(self, party: str) -> Cosigned | None:
         """The newest state of a party's seals that was cosigned here; None before the first."""
-        row = self._store.one(_NEWEST, self._id, party)
-        if row is None:
-            return None
-        _, size, root, _, time, signature = row
-        return Cosigned(party=party, size=size, root=root, time=time, signature=signature)
+        found = self.newest_of_all().get(party)
+        return None if found is None else found.cosigned
 
-    def newest_note(self, party: str) -> bytes:
-        """The note of that state; empty before the first."""
-        row = self._store.one(_NEWEST, self._id, party)
-        return b"" if row is None else bytes(row[3])
+    def add(self, cosigned: Cosigned, note: bytes, newest: Newest | None) -> None:
+        """Keep a state that is cosigned now, which follows from the newest; in a transaction.
 
-    def add(self, cosigned: Cosigned, note: bytes) -> None:
-        """Keep a state that is cosigned now, which follows from the newest; in a transaction."""
-        row = self._store.one(_NEWEST, self._id, cosigned.party)
-        self._add(cosigned, note, branch=0 if row is None else row[0])
+        Args:
+            newest: As `newest_of_all` has it.
+        """
+        self._add(cosigned, note, branch=0 if newest is None else newest.branch)
 
     def _add(self, cosigned: Cosigned, note: bytes, *, branch: int) -> None:
         party, size = cosigned.party, cosigned.size
@@ -118,6 +138,8 @@ class Witnessed:
             self._id, party, branch, size, cosigned.root, note, cosigned.time,
             cosigned.signature,
         )  # fmt: skip
+        if size % _FORGET_EACH:
+            return
         self._store.ask(
             "DELETE FROM witnessed WHERE agreement_id = ? AND party = ? AND branch = ?"
             " AND size <= ?",
@@ -169,8 +191,7 @@ class Witnessed:
             UsageError: There is no fork of the party that waits (E-LOG-NO-FORK).
         """
         fork = self.open_fork(party)
-        branch, *_ = self._store.one(_NEWEST, self._id, party) or (0,)
-        self._add(cosigned, fork.other, branch=branch + 1)
+        self._add(cosigned, fork.other, branch=self.newest_of_all()[party].branch + 1)
         self._store.ask(
             "UPDATE forks SET accepted_at = ?, accepted_by = ? WHERE number = ?",
             at, by, fork.number,
@@ -223,13 +244,12 @@ class Witnessed:
             self._id, own.party, own.size, own.time, own.signature, is_ours, at,
         )  # fmt: skip
 
-    def has_noted(self, cosigned: Cosigned) -> bool:
-        """Whether this is what a witness said last."""
-        row = self._store.one(
-            "SELECT size, time, signature FROM witnesses WHERE agreement_id = ? AND witness = ?",
-            self._id, cosigned.party,
-        )  # fmt: skip
-        return row == (cosigned.size, cosigned.time, cosigned.signature)
+    def noted(self) -> dict[str, tuple[int, int, bytes]]:
+        """By witness, size, time and signature of what it said last."""
+        rows = self._store.ask(
+            "SELECT witness, size, time, signature FROM witnesses WHERE agreement_id = ?", self._id
+        )
+        return {witness: (size, time, bytes(signature)) for witness, size, time, signature in rows}
 
     def said(self) -> dict[str, Said]:
         """By witness, what it said last that it holds."""
@@ -274,6 +294,17 @@ class Witnessed:
             since,
         )
         return None if row is None else int(row[0])
+
+
+def open_forks(store: NodeStore) -> list[tuple[str, Fork]]:
+    """The forks that nobody accepted yet, each with the id of its agreement."""
+    rows = store.ask("SELECT DISTINCT agreement_id FROM forks ORDER BY agreement_id")
+    return [
+        (identity, fork)
+        for (identity,) in rows
+        for fork in Witnessed(store, identity).forks()
+        if not fork.accepted_at
+    ]
 
 
 def _fork(row: tuple[Any, ...]) -> Fork:
