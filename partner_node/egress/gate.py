@@ -57,11 +57,13 @@ class Cleared:
     Attributes:
         message: Number of its manifest.
         kind: Of `protocol.replies`.
+        beside: What leaves beside it, of logs and cosignatures; empty where nothing does.
     """
 
     reply: bytes
     message: int
     kind: str
+    beside: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,14 @@ def keys_for(
     return VerifierKey(f"{named.name}/{under}", named.kind, named.public_key), others
 
 
+def time_words(seconds: int) -> str:
+    """A cosigner's time, as records have it; as the number that it is where no calendar has it."""
+    try:
+        return stamp(datetime.fromtimestamp(seconds, UTC))
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+
+
 def sealed_shown(
     proof: LogProof,
     key: VerifierKey,
@@ -80,7 +88,7 @@ def sealed_shown(
     found = check_sealed(proof, key, witnesses, asked)
     if entry is not None and read_file(entry, MAX_ENTRY_BYTES) != found.entry:
         raise LogError(f"{entry} is not the entry of the proof", code="E-LOG-INCLUSION")
-    times = {name: stamp(datetime.fromtimestamp(at, UTC)) for name, at in found.cosigned.items()}
+    times = {name: time_words(at) for name, at in found.cosigned.items()}
     seen = [f"{name} cosigned a seal of it at {at}." for name, at in times.items()]
     return Shown(
         values={

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from machine.shown import Shown
 from machine.tables import filled_table
 from machine.text import minute
 from partner_node.home import NodeHome
+from partner_node.shown.sealed import time_words
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals, sealed_under
-from partner_node.store.times import stamp
 from partner_node.store.witnessed import Fork, Witnessed, open_forks
 from protocol.log.beside import Cosigned
 from protocol.log.checkpoints import Checkpoint
@@ -72,7 +71,7 @@ def _under(store: NodeStore, agreement_id: str, parties: Sequence[str]) -> dict[
             {
                 "party": name,
                 "cosigned": best[name][0] if name in best else None,
-                "at": _time(best[name][1]) if name in best else None,
+                "at": time_words(best[name][1]) if name in best else None,
                 "received_at": said[name].received_at if name in said else None,
                 "foreign": said[name].size if name in said and not said[name].is_ours else None,
             }
@@ -91,7 +90,7 @@ def _witnessed(party: str, newest: Cosigned | None, forks: Sequence[Fork]) -> di
         "party": party,
         "size": None if newest is None else newest.size,
         "root": None if newest is None else newest.root.hex(),
-        "at": None if newest is None else _time(newest.time),
+        "at": None if newest is None else time_words(newest.time),
         "forked": any(one.party == party and not one.accepted_at for one in forks),
     }
 
@@ -124,10 +123,3 @@ def _standing(witness: dict[str, Any], here: dict[str, Any]) -> str:
 
 def _state(note: bytes) -> Checkpoint:
     return Checkpoint.from_text(Note.parse(note).text)
-
-
-def _time(seconds: int) -> str:
-    try:
-        return stamp(datetime.fromtimestamp(seconds, UTC))
-    except (OverflowError, ValueError, OSError):
-        return str(seconds)

@@ -149,6 +149,15 @@ class AuditLog:
             ((earlier,),) = self._database.ask(_EARLIER)
             self._earlier = bool(earlier)
 
+    @property
+    def account(self) -> Counter[str]:
+        """What is owed now; to be set where a part of a transaction is undone."""
+        return self._owed.copy()
+
+    @account.setter
+    def account(self, owed: Counter[str]) -> None:
+        self._owed = owed
+
     def settle(self) -> None:
         """A transaction is about to be committed.
 

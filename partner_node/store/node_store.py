@@ -23,7 +23,7 @@ from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
-from protocol.errors import StoreError
+from protocol.errors import FedsegError, StoreError
 from protocol.log import entries as kinds
 from protocol.participants import Chain
 from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
@@ -115,6 +115,20 @@ class NodeStore(Database):
             yield
             if log is not None:
                 log.settle()
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of a transaction, undone alone when it raises: the rest may be committed."""
+        owed = self.log.account
+        self.ask("SAVEPOINT part")
+        try:
+            yield
+        except FedsegError:
+            self.ask("ROLLBACK TO part")
+            self.ask("RELEASE part")
+            self.log.account = owed
+            raise
+        self.ask("RELEASE part")
 
     @property
     def sealer(self) -> Sealer:

@@ -1481,6 +1481,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         COSIGNED + "test_a_request_again_gets_the_same_message_and_no_other_seal",
     ),
     (
+        "partner_node/store/node_store.py",
+        '            self.ask("ROLLBACK TO part")\n',
+        "",
+        COSIGNED + "test_what_fails_beside_a_message_is_undone_and_the_message_leaves",
+    ),
+    (
+        "partner_node/store/node_store.py",
+        "            self.log.account = owed\n",
+        "",
+        COSIGNED + "test_what_fails_beside_a_message_is_undone_and_the_message_leaves",
+    ),
+    (
         "partner_node/node.py",
         "if cleared.kind != HELLO:  # whoever",
         "if True:  # whoever",

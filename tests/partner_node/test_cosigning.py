@@ -363,6 +363,30 @@ def test_a_node_whose_state_was_restored_learns_that_others_saw_more(
     assert room.best()[SOUTH][0] < seals.size
 
 
+def test_what_fails_beside_a_message_is_undone_and_the_message_leaves(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    federation.run()
+    node, before = federation.nodes[0], seals_of(federation.nodes[0]).size
+    other = other_state(federation, 1, newest(node, SOUTH).size)
+
+    def fail(self: Cosigning) -> Told:
+        self.take(Passed(shown=(other,)).to_bytes())  # which owes the log an entry, and pays
+        self._store.ask("INSERT INTO forks (agreement_id, party, found_at, known, other)"
+                        " VALUES ('', '', '', x'', x'')")  # fmt: skip
+        raise StoreError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cosigning, "told", fail)
+        federation.run()
+    assert seals_of(node).size == before
+    assert room_of(node).forks() == [] and "log-forked" not in kinds_of(node)
+    assert "no room" in caplog.text
+    check_log(node.store.log, [one.sealed for one in seals_of(node).since(0)])
+    federation.run()
+    assert seals_of(node).size > before
+
+
 def test_seals_and_cosignatures_are_only_added_to(federation: Federation) -> None:
     federation.run()
     store = federation.nodes[0].store
