@@ -72,6 +72,7 @@ class Cosigning:
         self._seals = Seals(store, agreement.id)
         self._room = Witnessed(store, agreement.id)
         self._witness = key_of_witness(self._own, public_bytes(key))
+        self._name = key_of_seals(self._own, public_bytes(key), agreement.id).name
         self._states: dict[int, Checkpoint | None] = {}
 
     # --- what came -----------------------------------------------------------------------------
@@ -169,8 +170,7 @@ class Cosigning:
         if own is not None and is_ours:
             text = own.to_text()
         else:  # a state that this log has not: an older one was restored here
-            name = key_of_seals(self._own, public_bytes(self._key), self._agreement.id).name
-            text = Checkpoint(name, one.size, one.root).to_text()
+            text = Checkpoint(self._name, one.size, one.root).to_text()
         checker = Ed25519Cosigner(key_of_witness(one.party, key))
         if checker.holds(text, one.time.to_bytes(TIME_BYTES, "big") + one.signature):
             self._room.note_cosigned(one, key, is_ours=is_ours, at=stamp(self._now))
@@ -207,6 +207,8 @@ class Cosigning:
     def told(self) -> Told:
         """What leaves beside a reply: the newest state, proofs for witnesses, cosignatures."""
         newest = self._seals.newest()
+        if newest is not None and newest.state.origin != self._name:
+            newest = None  # of before the key was handed over: the next seal is signed with this
         size = 0 if newest is None else newest.number + 1
         # What witnesses said last that they hold, and what they may hold by now.
         held = {said.size for said in self._room.said().values() if said.is_ours}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from protocol.log.beside import Cosigned, Passed, Told
 from protocol.log.witness import Proof
 from simulations.federation import Federation
 from tests.federations import small_federation
+from tests.store_servers import StorePlace
 
 TOLD = Told(
     note="a note",
@@ -28,8 +31,9 @@ def federation() -> Federation:
 
 
 @pytest.fixture
-def store() -> CoordinatorStore:
-    return CoordinatorStore.in_file(":memory:")
+def store(store_place: StorePlace) -> Iterator[CoordinatorStore]:
+    with closing(store_place.open()) as found:
+        yield found
 
 
 def test_it_goes_to_nodes_that_sent_some_and_to_no_others(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from partner_node.egress.gate import EgressGate
 from partner_node.egress.settings import EgressSection
 from partner_node.node import Node
 from partner_node.shown.egress import egress_shown, message_shown
+from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals
 from partner_node.store.witnessed import Witnessed
 from protocol.errors import RuleError, StoreError, UsageError
@@ -340,6 +342,44 @@ def test_a_cosignature_counts_if_it_holds(federation: Federation) -> None:
     take(federation, 0, Passed(cosigned=(good,)))
     assert room.best()[SOUTH] == (seals.size, good.time)
     assert room.best()[WEST] == before[WEST]
+
+
+def test_a_restored_backup_is_noticed_by_the_next_run_and_goes_on_once_accepted(
+    federation: Federation, tmp_path: Path
+) -> None:
+    federation.run()
+    restored = federation.nodes[1]
+    sealer, backup = restored.store.sealer, restored.store.snapshot()
+    federation.run()
+    (tmp_path / "node.db").write_bytes(backup)
+    restored.store = NodeStore(tmp_path / "node.db", sealer)
+    federation.run()
+    for number in (0, 2):
+        assert [one.party for one in room_of(federation.nodes[number]).forks()] == [SOUTH]
+    assert {one.is_ours for one in room_of(restored).said().values()} == {False}, "as it is told"
+    check_log(restored.store.log, [one.sealed for one in seals_of(restored).since(0)])
+    for number in (0, 2):
+        with federation.nodes[number].store.transaction():
+            cosigning_of(federation, number).accept(SOUTH, by="anna")
+    federation.run()
+    assert {one.is_ours for one in room_of(restored).said().values()} == {True}
+    size = seals_of(restored).size
+    assert min(found for found, _ in room_of(restored).best().values()) >= size - 2
+    assert all(room_of(one).fork(SOUTH) is None for one in federation.nodes.values())
+
+
+def test_a_witness_that_was_restored_catches_up(federation: Federation, tmp_path: Path) -> None:
+    federation.run()
+    restored = federation.nodes[1]
+    sealer, backup = restored.store.sealer, restored.store.snapshot()
+    federation.run()
+    federation.run()
+    (tmp_path / "node.db").write_bytes(backup)
+    restored.store = NodeStore(tmp_path / "node.db", sealer)
+    federation.run()
+    size = seals_of(federation.nodes[0]).size
+    assert newest(restored, NORTH).size >= size - 1
+    assert room_of(federation.nodes[0]).best()[SOUTH][0] >= size - 2
 
 
 def test_a_cosignature_of_another_state_of_that_size_is_not_ours(federation: Federation) -> None:
