@@ -16,6 +16,8 @@ import pytest
 
 from partner_node.cosigning import Cosigning
 from partner_node.home import NodeHome
+from partner_node.metrics.health import LinkState
+from partner_node.metrics.measuring import measure_node
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals
 from protocol.log.beside import Cosigned, Passed, Shown
@@ -26,6 +28,7 @@ from protocol.log.notes import Note, sign_ed25519
 from protocol.signing import public_bytes
 from tests.partner_node.nodes import OTHERS, installed, node, shell  # noqa: F401 - fixtures
 from tests.partner_node.test_log_cli import add, changed
+from tests.scraping import scraped
 from tests.shell import Shell
 
 TIME = 1_796_115_600
@@ -118,6 +121,8 @@ def test_a_fork_is_shown_until_a_person_accepts_it(shell: Shell, installed: Path
     assert fork["known"] != fork["other"]
     assert "log accept other-0" in found["warnings"][0]
     assert found["warnings"] == shell.json("status", "--dir", installed)["warnings"]
+    home = NodeHome.load(installed)
+    assert scraped(lambda: measure_node(home, LinkState()), dict)[("fedseg_node_log_forks",)] == 1
     assert shell.json(*words)["accepted_by"]
     entries = shell.json("log", "show", "--dir", installed)["entries"]
     assert [one["kind"] for one in entries[-2:]] == ["log-forked", "log-accepted"]
