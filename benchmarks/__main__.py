@@ -23,8 +23,8 @@ from benchmarks.measure import Table
 #: In the order in which they run; what starts no processes comes first.
 NAMES = (
     "local_answer", "consent", "choice_of_k", "follow_up", "expected_errors", "large_source",
-    "receipts", "secure_sum", "secagg_plus", "evidence", "rounds_deployed", "whole_run", "idle",
-    "abuse",
+    "receipts", "cosigned_rounds", "secure_sum", "secagg_plus", "evidence", "rounds_deployed",
+    "whole_run", "idle", "abuse",
 )  # fmt: skip
 
 

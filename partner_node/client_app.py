@@ -13,14 +13,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from machine.files import mark_of
 from partner_node.home import NodeHome
-from partner_node.link.flower_link import ERROR_FIELD, MESSAGE_FIELD, RECORD, payload_of, place_of
+from partner_node.link.flower_link import (
+    BESIDE_FIELD,
+    ERROR_FIELD,
+    MESSAGE_FIELD,
+    READS_BESIDE,
+    RECORD,
+    beside_of,
+    payload_of,
+    place_of,
+)
 from partner_node.open_keys import OpenKeys
 from protocol.errors import ConfigError, FedsegError
 
@@ -28,6 +37,8 @@ if TYPE_CHECKING:
     from partner_node.served_nodes import ServedNodes
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Key of the node configuration, set by the partner: the node's directory.
 NODE_DIRECTORY_KEY: Final = "node-directory"
@@ -44,18 +55,34 @@ _one_at_a_time: Final = threading.RLock()
 
 @app.query("fedseg")
 def answer(message: Message, context: Context) -> Message:
-    """Answer one message of the coordinator: with a message, or with an error code alone."""
-    reply, code = answered(lambda: node_directory(context), lambda: payload_of(message))
-    return _reply(message, {ERROR_FIELD: code} if reply is None else {MESSAGE_FIELD: reply})
+    """Answer one message of the coordinator: with a message, or with an error code alone.
+
+    Beside a message leaves what is said of logs, where the coordinator reads that.
+    """
+    if message.metadata.group_id != READS_BESIDE:
+        reply, code = answered(lambda: node_directory(context), lambda: payload_of(message))
+        return _reply(message, {ERROR_FIELD: code} if reply is None else {MESSAGE_FIELD: reply})
+    both, code = _guarded(
+        lambda: nodes_of(node_directory(context)).answer(payload_of(message), beside_of(message))
+    )
+    if both is None:
+        return _reply(message, {ERROR_FIELD: code})
+    reply, beside = both
+    return _reply(message, {MESSAGE_FIELD: reply, **({BESIDE_FIELD: beside} if beside else {})})
 
 
 def answered(
     directory: Callable[[], Path], payload: Callable[[], bytes]
 ) -> tuple[bytes | None, str]:
     """What the node of a folder replies to a request of a run; else None, and an error code."""
+    return _guarded(lambda: nodes_of(directory()).handle(payload()))
+
+
+def _guarded(answer_it: Callable[[], T]) -> tuple[T | None, str]:
+    """What a node answers; else None, and an error code."""
     try:
         with _one_at_a_time:
-            return nodes_of(directory()).handle(payload()), ""
+            return answer_it(), ""
     except FedsegError as error:
         logger.warning("refused a message: %s: %s", error.code, error.message)
         return None, error.code

@@ -10,10 +10,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import metadata, resources
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,6 +23,7 @@ from machine.traces import span
 from partner_node.agreement_files import naming, verified
 from partner_node.consent.count import check_number
 from partner_node.consent.local_rules import Rules
+from partner_node.cosigning import Cosigning
 from partner_node.customers.answers import answer
 from partner_node.customers.source_customers import Customers
 from partner_node.egress.gate import Answered, Cleared, EgressGate, Stopped
@@ -69,6 +71,7 @@ from protocol.partner_round import ENTROPY_BYTES, Ask, PartnerRound
 from protocol.partner_state import PartnerState, Phase
 from protocol.privacy.ledger import Charge, check_affordable, check_within_run
 from protocol.release.document import Release, SignedRelease
+from protocol.replies import HELLO
 from protocol.ring import IntVector
 from protocol.scaling import FloatMatrix
 from protocol.signed_agreement import SignedAgreement
@@ -76,6 +79,8 @@ from protocol.signing import public_bytes
 from protocol.sum_query import SumQuery
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Node:
@@ -201,11 +206,49 @@ class Node:
             FedsegError: The request is refused, which is remembered for the person at this
                 machine; tell the coordinator its code alone.
         """
+        return self._cleared(message).reply
+
+    def answer(self, message: bytes, beside: bytes) -> tuple[bytes, bytes]:
+        """As `handle`, with what travels beside request and reply: of logs and cosignatures.
+
+        Args:
+            beside: What came beside the request; empty where nothing did.
+
+        Returns:
+            The reply, and what leaves beside it; empty where that could not be stored.
+        """
+        cleared = self._cleared(message, beside)
+        return cleared.reply, cleared.beside
+
+    def _beside(self, cleared: Cleared, came: bytes) -> bytes:
+        """Witness the others' logs, seal this one, and have what is said of them pass the gate.
+
+        In the transaction that stores the reply, which is stored also where this fails.
+        """
+        agreement, now = self.agreement, self._clock()
+        cosigning = Cosigning(agreement, self.partner, self.store, self._key, now=now)
+        gate = EgressGate(agreement, self.partner, self.store, self._egress)
+        try:
+            with self.store.part():
+                cosigning.take(came)
+                if cleared.kind != HELLO:  # whoever opens runs has as many greetings as it likes
+                    cosigning.seal(cleared.message, self._entropy)
+                return gate.pass_beside(cleared.message, cosigning.told())
+        except FedsegError as error:
+            logger.warning("nothing leaves beside message %s: %s", cleared.message, error)
+            return b""
+
+    def _cleared(self, message: bytes, came: bytes | None = None) -> Cleared:
+        """As `handle`.
+
+        Args:
+            came: What came beside the request; None for one beside whose reply nothing leaves.
+        """
         request: Request | None = None
         try:
             request = self._read(message)
             with self._told(request):
-                return self._handle(request).reply
+                return self._handle(request, came)
         except FedsegError as refusal:
             self._remember_refusal(request, refusal.code)
             raise
@@ -258,7 +301,7 @@ class Node:
             logger.warning("took up %s", one.words)
         self.agreement = agreement
 
-    def _handle(self, request: Request) -> Cleared:
+    def _handle(self, request: Request, came: bytes | None) -> Cleared:
         self._check_agreement(request)
         now = self._clock()
         self.agreement.check_time(now)
@@ -277,9 +320,9 @@ class Node:
             self._check_not_stopped()
             self._rules.check(self._clock())
         with self.store.transaction():
-            found = self._answer(request)
+            found = self._with_beside(self._answer(request), came)
         if isinstance(found, Ask):
-            found = self._computed(request, found)
+            found = self._computed(request, found, came)
         if isinstance(found, Stopped):
             raise found.refusal
         return found
@@ -305,7 +348,7 @@ class Node:
             self._is_over = True  # whatever run there was: a command may have ended it
             raise stop.refusal(self.agreement)
 
-    def _computed(self, request: Request, ask: Ask) -> Cleared | Stopped:
+    def _computed(self, request: Request, ask: Ask, came: bytes | None) -> Cleared | Stopped:
         """The answer to a sum query. What it costs has been charged, before any row is read."""
         if ask.query is None:
             raise LocalProtocolError("there is nothing to compute")
@@ -334,7 +377,8 @@ class Node:
                 counted.record(
                     agreement_id=self.agreement.id, round=ask.announce.round, now=self._now()
                 )
-            return self._leave(current, request, reply, Answered(ask=ask, customers=customers))
+            answered = Answered(ask=ask, customers=customers)
+            return self._with_beside(self._leave(current, request, reply, answered), came)
 
     def _note_data(self, request: Request) -> None:
         """Say in log and record when the data's files change within a run."""
@@ -415,6 +459,12 @@ class Node:
         if isinstance(request, Roster | Propose):
             self._note_superseded(self.store.end_older_runs(current.run_id, now=self._now()))
         return self._leave(current, request, reply, answered)
+
+    def _with_beside(self, found: T, came: bytes | None) -> T | Cleared:
+        """What was found; a reply that may leave with what leaves beside it."""
+        if came is None or not isinstance(found, Cleared):
+            return found
+        return replace(found, beside=self._beside(found, came))
 
     def _leave(
         self, current: PartnerRound, request: Request, reply: bytes, answered: Answered | None

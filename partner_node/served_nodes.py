@@ -91,12 +91,20 @@ class ServedNodes:
         Raises:
             FedsegError: The request is refused.
         """
+        return self._asked(message).handle(message)
+
+    def answer(self, message: bytes, beside: bytes) -> tuple[bytes, bytes]:
+        """As `handle`, with what travels beside request and reply; as `Node.answer`."""
+        return self._asked(message).answer(message, beside)
+
+    def _asked(self, message: bytes) -> Node:
+        """The node under whose agreement a request is; one that refuses it where there is none."""
         for node in self.nodes:
             if node.is_asked(message):
-                return node.handle(message)
+                return node
         if self.failed:
             raise self.failed[0]
-        return self.nodes[0].handle(message)  # refuses it, and remembers that
+        return self.nodes[0]
 
     def is_overtaken(self, now: datetime) -> bool:
         """Whether a version that waited is effective now."""

@@ -30,7 +30,9 @@ FORGOTTEN: Final = (
     "charged anew, each with the most that it may have cost",
     "runs, releases and their segments, stops of partners, and the records of what left",
     "the cap on what a customer may spend, where people set one",
-    "the audit log: a checkpoint of it that somebody keeps shows that it was there",
+    "the audit log, its seals and what others cosigned of it: a checkpoint of it that somebody "
+    "keeps shows that it was there, and the others find that this node's log forked",
+    "what was cosigned of the other parties' logs",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "
     "earlier certificate can show this node an earlier statement again, until the coordinator's "

@@ -122,12 +122,14 @@ class MemoryExchange:
         down: Numbers of nodes that are out of reach now.
         tamper_request, tamper_reply: Called with node number and message; may change it, or
             return None to lose it.
+        cosigned: Whether nodes cosign each other's logs.
     """
 
     nodes_by_id: Mapping[int, Node]
     down: set[int] = field(default_factory=set)
     tamper_request: Tamper | None = None
     tamper_reply: Tamper | None = None
+    cosigned: bool = False
     waiting: dict[str, Reply] = field(default_factory=dict)
     count: int = 0
 
@@ -135,13 +137,13 @@ class MemoryExchange:
         """Numbers of the nodes in reach."""
         return [n for n in self.nodes_by_id if n not in self.down]
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
         """Have the node answer at once and keep its reply for `pull`."""
         self.count += 1
         handle = str(self.count)
         request = self.tamper_request(node, message) if self.tamper_request else message
         if node not in self.down and request is not None:
-            reply = self._ask(node, request)
+            reply = self._ask(node, request, beside)
             if reply is not None:
                 self.waiting[handle] = reply
         return handle
@@ -153,9 +155,13 @@ class MemoryExchange:
         """Replies that are there, each once."""
         return {h: self.waiting.pop(h) for h in handles if h in self.waiting}
 
-    def _ask(self, node: int, request: bytes) -> Reply | None:
+    def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
+        said = b""
         try:
-            message = self.nodes_by_id[node].handle(request)
+            if self.cosigned:
+                message, said = self.nodes_by_id[node].answer(request, beside)
+            else:
+                message = self.nodes_by_id[node].handle(request)
         except FedsegError as error:
             return Reply(node=node, message=None, error=error.code)
         if self.tamper_reply is not None:
@@ -163,7 +169,7 @@ class MemoryExchange:
             if changed is None:
                 return None
             message = changed
-        return Reply(node=node, message=message, error=None)
+        return Reply(node=node, message=message, error=None, beside=said)
 
 
 class EphemeralSealer:

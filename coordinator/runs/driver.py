@@ -25,6 +25,7 @@ from coordinator.runs.farewells import LEFT_OUT, Farewells
 from coordinator.runs.links import Links
 from coordinator.runs.outlook import FIRST_RUN, Outlook, Waiting, lacks_few_at_first, outlook
 from coordinator.runs.refusals import Refusals
+from coordinator.runs.relay import Relay
 from coordinator.runs.remedies import NO_ANSWER
 from coordinator.runs.running_time import RunningTime
 from coordinator.store.admitted_nodes import AdmittedNodes
@@ -115,6 +116,7 @@ class RunDriver:
         self._farewells = Farewells(
             store, key, machine.agreement, lambda node, message: self._push(node, message, None)
         )
+        self._relay = Relay(store, machine.agreement)
         self._counters: dict[int, _Counter] = {}
         self._stage: tuple[Any, ...] = ()
         self._waiting = Waiting(self._clock)
@@ -149,6 +151,7 @@ class RunDriver:
                     continue
                 self._sleep(self._patience.poll_s)
         finally:
+            self._relay.save()
             self._save_traffic()
         self._report()
         self._flush()
@@ -252,7 +255,12 @@ class RunDriver:
         self._sent_at[node] = now
         # No longer than an answer would count: the carrier keeps both until then.
         looked_for_s = (_COPIES_KEPT + 2) * self._patience.resend_s
-        return self._exchange.push(node, message, ttl_s=min(self._patience.grace_s, looked_for_s))
+        return self._exchange.push(
+            node,
+            message,
+            ttl_s=min(self._patience.grace_s, looked_for_s),
+            beside=self._relay.beside(node, self._links.partner_of.get(node)),
+        )
 
     def _collect(self) -> bool:
         asked = (*self._asked.values(), *self._greeted.values())
@@ -272,7 +280,13 @@ class RunDriver:
                 self._take_error(reply.node, reply.error)
             elif reply.message is not None:
                 took = self._take(reply, reply.message) or took
+            self._pass_on(reply)
         return took
+
+    def _pass_on(self, reply: Reply) -> None:
+        """Keep what came beside a message for the other partners' nodes."""
+        partner = self._links.partner_of.get(reply.node)
+        self._relay.take(reply.node, partner, b"" if reply.message is None else reply.beside)
 
     def _take_error(self, node: int, code: str) -> None:
         """Note a node's refusal, or that no reply came: then nobody was heard, nothing refused."""
@@ -341,6 +355,7 @@ class RunDriver:
         stage = (machine.phase, machine.round, len(machine.chain.links))
         if stage != self._stage:
             self._save_totals()
+            self._relay.save()
             if machine.release is not None:
                 self._store.save_release(
                     machine.run_id, machine.release.to_bytes(), machine.agreement.hash
@@ -528,6 +543,7 @@ class RunDriver:
         replies = self._exchange.pull(list(self._farewells.open))
         for handle, reply in replies.items():
             self._farewells.take(handle, reply)
+            self._pass_on(reply)
         return bool(replies)
 
     def _flush(self) -> None:

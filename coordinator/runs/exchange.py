@@ -20,11 +20,13 @@ class Reply:
         node: The carrier's id of the node.
         message: The protocol message, or None when the node refused.
         error: The node's error code (``E-…``), or None when it answered.
+        beside: What came beside the message, of logs and cosignatures; empty where nothing did.
     """
 
     node: int
     message: bytes | None
     error: str | None
+    beside: bytes = b""
 
 
 class Exchange(Protocol):
@@ -34,10 +36,13 @@ class Exchange(Protocol):
         """Ids of the nodes that are connected now."""
         ...
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
         """Send `message` to `node`; returns a handle for `pull`.
 
         The message is dropped when it could not be delivered within `ttl_s` seconds.
+
+        Args:
+            beside: What goes with it, of logs and cosignatures; only to a node that sent such.
         """
         ...
 

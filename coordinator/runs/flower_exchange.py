@@ -25,6 +25,7 @@ from flwr.superlink.grid import HttpGrid
 from coordinator.runs.exchange import Reply
 from protocol.errors import LocalProtocolError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from protocol.log.beside import MAX_BESIDE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,17 @@ MESSAGE_TYPE: Final = "query.fedseg"
 RECORD: Final = "fedseg"
 MESSAGE_FIELD: Final = "message"
 ERROR_FIELD: Final = "error"
+#: States of logs and cosignatures, beside a message and no part of it.
+BESIDE_FIELD: Final = "witness"
+#: The group of all requests: says to nodes that this coordinator reads that field.
+READS_BESIDE: Final = "witness-1"
 
 #: The carrier lost the message: the node is away, or the time to answer is over.
 CARRIER_ERROR: Final = "E-TRANSPORT"
 #: A node answered something that is not an answer.
 MALFORMED_ERROR: Final = "E-MALFORMED"
 
+_FIELDS: Final = ({MESSAGE_FIELD}, {MESSAGE_FIELD, BESIDE_FIELD}, {ERROR_FIELD})
 _ERROR_CODE: Final = re.compile(r"E-[A-Z0-9][A-Z0-9-]{0,62}")
 #: Largest batch handed to the SuperLink in one call, unless one message alone is larger.
 _BATCH_BYTES: Final = 16 << 20
@@ -57,13 +63,14 @@ class FlowerExchange:
         """Flower's ids of the nodes that are connected now."""
         return frozenset(self._grid.get_node_ids())
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
         """Queue `message` for `node`; it leaves with the next `flush` or `pull`.
 
         Args:
             node: One of `nodes`.
             message: The protocol message.
             ttl_s: Seconds until it counts as lost, with its answer.
+            beside: What goes with it; too large a one stays here.
 
         Returns:
             Handle for `pull`.
@@ -75,8 +82,11 @@ class FlowerExchange:
             raise LocalProtocolError(
                 f"a message of {len(message)} bytes, nodes accept {MAX_REQUEST_BYTES}"
             )
-        content = RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: message})})
-        flower_message = Message(content, node, MESSAGE_TYPE, ttl=ttl_s)
+        fields: dict[str, bytes] = {MESSAGE_FIELD: message}
+        if 0 < len(beside) <= MAX_BESIDE_BYTES:
+            fields[BESIDE_FIELD] = beside
+        content = RecordDict({RECORD: ConfigRecord({**fields})})
+        flower_message = Message(content, node, MESSAGE_TYPE, ttl=ttl_s, group_id=READS_BESIDE)
         handle = flower_message.object_id
         self._unsent[handle] = flower_message
         self._targets[handle] = node
@@ -154,8 +164,8 @@ class FlowerExchange:
 
 
 def _length(message: Message) -> int:
-    payload = message.content[RECORD][MESSAGE_FIELD]
-    return len(payload) if isinstance(payload, bytes) else 0
+    fields = message.content[RECORD].values()
+    return sum(len(field) for field in fields if isinstance(field, bytes))
 
 
 def _reply(node: int, message: Message) -> Reply:
@@ -165,11 +175,14 @@ def _reply(node: int, message: Message) -> Reply:
     if not message.has_content() or set(message.content) != {RECORD}:
         return malformed
     record = message.content[RECORD]
-    if not isinstance(record, ConfigRecord) or len(record) != 1:
+    if not isinstance(record, ConfigRecord) or set(record) not in _FIELDS:
         return malformed
     payload, code = record.get(MESSAGE_FIELD), record.get(ERROR_FIELD)
+    beside = record.get(BESIDE_FIELD, b"")
+    if not isinstance(beside, bytes) or len(beside) > MAX_BESIDE_BYTES:
+        return malformed
     if isinstance(payload, bytes) and len(payload) <= MAX_REPLY_BYTES:
-        return Reply(node=node, message=payload, error=None)
+        return Reply(node=node, message=payload, error=None, beside=beside)
     if isinstance(code, str) and _ERROR_CODE.fullmatch(code):
         return Reply(node=node, message=None, error=code)
     return malformed

@@ -256,6 +256,17 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     CREATE TABLE trusting (node_key TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT;
     PRAGMA user_version = 16;
     """,
+    # What each partner's node said last of its log and the others', to be passed on.
+    """
+    CREATE TABLE told_of_logs (
+        agreement_id TEXT NOT NULL,
+        partner TEXT NOT NULL,
+        told BLOB NOT NULL,
+        told_at TEXT NOT NULL,
+        PRIMARY KEY (agreement_id, partner)
+    ) STRICT;
+    PRAGMA user_version = 17;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -286,4 +297,5 @@ TABLES: Final = (
     "refused_hand_overs",
     "authorities",
     "trusting",
+    "told_of_logs",
 )

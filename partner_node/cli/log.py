@@ -22,10 +22,14 @@ from partner_node.auditing import (
     signed_checkpoint,
     verified_checkpoint,
 )
+from partner_node.cli import log_witness
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
+from partner_node.sealed_proofs import checked_seals, sealed_proof_of
 from partner_node.shown.audit_log import entries_words, log_shown
+from partner_node.shown.sealed import keys_for, sealed_shown
 from partner_node.store.audit_log import AuditLog
+from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 from protocol.log.checking import LogReader, check_log
 from protocol.log.checkpoints import Checkpoint
@@ -33,12 +37,15 @@ from protocol.log.entries import Entry
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey
 from protocol.log.proofs import LogProof
+from protocol.log.seals import is_sealed
 from protocol.log.tiles import MAX_ENTRY_BYTES
 
 app = typer.Typer(
     help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
     no_args_is_help=True,
 )
+app.command("witness")(log_witness.witness)
+app.command("accept")(log_witness.accept)
 
 Copy = Annotated[
     Path | None,
@@ -62,8 +69,8 @@ def show(
     format: Format = FormatOption,
 ) -> None:
     """The entries, oldest first."""
-    with _own(directory) as (_, log):
-        output.show(log_shown(log, since=since, kind=kind))
+    with _own(directory) as (_, store):
+        output.show(log_shown(store.log, since=since, kind=kind))
 
 
 @app.command("checkpoint")
@@ -73,8 +80,8 @@ def checkpoint(
     format: Format = FormatOption,
 ) -> None:
     """Size and root of the log now, signed: whoever keeps it notices what is changed before it."""
-    with _own(directory) as (home, log):
-        key, note = _key(home), _signed(home, log)
+    with _own(directory) as (home, store):
+        key, note = _key(home), _signed(home, store.log)
     said = Checkpoint.from_text(note.text)
     if out is not None:
         write_file(out, note.to_bytes())
@@ -97,18 +104,23 @@ def verify(
     format: Format = FormatOption,
 ) -> None:
     """Whether the log is whole: every entry and hash, and every checkpoint that is given."""
-    with _chosen(copy, key, directory) as (log, keys, newest):
+    with _chosen(copy, key, directory) as (log, keys, newest, sealed):
         earlier = [
             verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
         ]
-        size, root = check_log(log, earlier if newest is None else [*earlier, newest])
+        states = [*earlier, *sealed] if newest is None else [*earlier, newest]
+        size, root = check_log(log, states)
     output.result(
-        {"size": size, "root": root.hex(), "checkpoints": [_named(one) for one in earlier]},
+        {"size": size, "root": root.hex(), "checkpoints": [_named(one) for one in earlier],
+         "seals": len(sealed)},
         f"The log is whole: {entries_words(size)}, root {root.hex()}.",
+        f"It begins with each of {how_many(len(sealed), 'state')} that was sealed."
+        if sealed
+        else "",
         f"It begins with what {how_many(len(earlier), 'checkpoint')} said."
         if earlier
         else "Whether entries at its end were cut off only a checkpoint kept elsewhere tells.",
-    )
+    )  # fmt: skip
 
 
 @app.command("prove")
@@ -116,21 +128,38 @@ def prove(
     number: Annotated[int, typer.Argument(min=0, help="The entry's number.")],
     out: Annotated[Path, typer.Option(help="File for the proof, a C2SP tlog-proof.")],
     entry: Annotated[Path | None, typer.Option(help="File for the entry's own bytes.")] = None,
+    cosigned: Annotated[
+        bool,
+        typer.Option(
+            "--cosigned", help="By a seal that other partners cosigned, with their words."
+        ),
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """A proof that an entry is in the log, which others check offline; nothing else is in it."""
-    with _own(directory) as (home, log):
-        proof = proof_of(log, number, _signed(home, log))
+    """A proof that an entry is in the log, which others check offline; nothing else is in it.
+
+    With --cosigned it also shows who saw a seal of it, and when by their clocks; the proof tells
+    how many entries the log had then.
+    """
+    with _own(directory) as (home, store):
+        log = store.log
+        if cosigned:
+            proof = sealed_proof_of(store, number)
+        else:
+            proof = proof_of(log, number, _signed(home, log))
         data, key = log.entry(number), _key(home)
     write_file(out, proof.to_bytes())
     if entry is not None:
         write_file(entry, data)
     said = Checkpoint.from_text(proof.note.text)
+    witnesses = [one.name for one in proof.note.signatures[1:]]
     output.result(
         {**_named(said), "number": number, "file": str(out), "entry_file": _text(entry),
-         "key": str(key)},
-        f"Wrote {out}: entry {number} of {said.size}.",
+         "key": str(key), "cosigned_by": witnesses},
+        f"Wrote {out}: entry {number}, under a seal cosigned by {', '.join(witnesses)}."
+        if cosigned
+        else f"Wrote {out}: entry {number} of {said.size}.",
         f"The log's key, for whoever checks it: {key}",
     )  # fmt: skip
 
@@ -138,14 +167,33 @@ def prove(
 @app.command("check-proof")
 def check_proof(
     file: Annotated[Path, typer.Argument(help="A proof that `log prove` wrote.")],
-    key: Annotated[str, typer.Option(help="The log's verifier key, from a way that you trust.")],
+    key: Annotated[
+        str | None, typer.Option(help="The log's verifier key, from a way that you trust.")
+    ] = None,
     entry: Annotated[
         Path | None, typer.Option(help="The entry's bytes; those in the proof when left out.")
     ] = None,
+    witness: Annotated[
+        list[str] | None,
+        typer.Option(help="Verifier key of a partner that cosigns; repeat it for several."),
+    ] = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="Instead of keys: the agreement, which names those of all.")
+    ] = None,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many have to have cosigned; one where keys are given."),
+    ] = None,
     format: Format = FormatOption,
 ) -> None:
-    """Check a proof offline, of whatever party's log."""
+    """Check a proof offline, of whatever party's log; of one by a seal also who cosigned it."""
     proof = LogProof.parse(read_file(file, MAX_PROOF_BYTES))
+    if is_sealed(proof):
+        own, others = keys_for(proof, key, witness or (), agreement)
+        output.show(sealed_shown(proof, own, others, quorum, entry))
+        return
+    if key is None:
+        raise UsageError("a proof is checked with the key of its log", remedy="add --key")
     data = proof.extra if entry is None else read_file(entry, MAX_ENTRY_BYTES)
     if data is None:
         raise UsageError(
@@ -171,7 +219,7 @@ def consistency(
     format: Format = FormatOption,
 ) -> None:
     """Whether one checkpoint's log begins the other's: nothing was changed in between."""
-    with _chosen(copy, key, directory) as (log, keys, _):
+    with _chosen(copy, key, directory) as (log, keys, *_):
         found = [verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in (old, new)]
         proof = check_follows(log, *found)
     first, second = sorted(found, key=lambda one: one.size)
@@ -188,9 +236,9 @@ def export(
     format: Format = FormatOption,
 ) -> None:
     """Copy the log into files, as C2SP tlog-tiles has them, for an auditor to check offline."""
-    with _own(directory) as (home, log):
-        note, key = _signed(home, log), _key(home)
-        files = copy_log(log, note, folder)
+    with _own(directory) as (home, store):
+        note, key = _signed(home, store.log), _key(home)
+        files = copy_log(store.log, note, folder)
     said = Checkpoint.from_text(note.text)
     output.result(
         {**_named(said), "folder": str(folder), "files": files, "key": str(key)},
@@ -200,21 +248,24 @@ def export(
 
 
 @contextmanager
-def _own(directory: Path) -> Iterator[tuple[NodeHome, AuditLog]]:
+def _own(directory: Path) -> Iterator[tuple[NodeHome, NodeStore]]:
     home = NodeHome.load(directory)
     with closing(home.store(home.keystore())) as store:
-        yield home, store.log
+        yield home, store
 
 
 @contextmanager
 def _chosen(
     copy: Path | None, keys: list[str] | None, directory: Path
-) -> Iterator[tuple[LogReader, list[VerifierKey], Checkpoint | None]]:
-    """The log that is meant, the keys that count for it, and the checkpoint of a copy."""
+) -> Iterator[tuple[LogReader, list[VerifierKey], Checkpoint | None, list[Checkpoint]]]:
+    """The log that is meant, the keys that count for it, the checkpoint of a copy, and the states
+    of this node's own that were sealed.
+    """
     given = [VerifierKey.parse(one) for one in keys or ()]
     if copy is None:
-        with _own(directory) as (home, log):
-            yield log, list(dict.fromkeys([*_own_keys(home), *given])), None
+        with _own(directory) as (home, store):
+            keys_of_it = list(dict.fromkeys([*_own_keys(home), *given]))
+            yield store.log, keys_of_it, None, checked_seals(store)
         return
     if not given:
         raise UsageError(
@@ -222,7 +273,7 @@ def _chosen(
             remedy="add --key; the log's keeper prints it: fedseg-node log checkpoint",
         )
     copied, newest = open_copy(copy, given)
-    yield copied, given, newest
+    yield copied, given, newest, []
 
 
 def _key(home: NodeHome) -> VerifierKey:

@@ -7,11 +7,13 @@ of it happens in the transaction that stores the run's state: what leaves is on 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from partner_node.egress.beside import beside_words, objection_to_beside
 from partner_node.egress.check import Grounds, objection_to_content, objection_to_sending
 from partner_node.egress.manifest import Manifest, Question, slot_of
 from partner_node.egress.records import APPROVED, EXPIRED, FREE, REFUSED, Manifests, Written
@@ -25,6 +27,7 @@ from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import EGRESS
 from protocol.errors import MalformedError, RuleError
+from protocol.log.beside import Told
 from protocol.messages import Announce, Request, round_number
 from protocol.partner_round import Ask, PartnerRound
 from protocol.replies import Reply, read_reply
@@ -49,9 +52,18 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """A reply that may leave; nothing else does."""
+    """A reply that may leave; nothing else does.
+
+    Attributes:
+        message: Number of its manifest.
+        kind: Of `protocol.replies`.
+        beside: What leaves beside it, of logs and cosignatures; empty where nothing does.
+    """
 
     reply: bytes
+    message: int
+    kind: str
+    beside: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +132,27 @@ class EgressGate:
         if refusal is not None:
             return Stopped(refusal=refusal)
         self._log(known, stamp(now))
-        return Cleared(reply=data)
+        return Cleared(reply=data, message=known.number, kind=known.manifest.kind)
+
+    def pass_beside(self, message: int, told: Told) -> bytes:
+        """Let out what is said of logs beside a message that leaves now; inside a transaction.
+
+        It is on record with that message before it leaves.
+
+        Args:
+            message: Number of the manifest, cleared just now.
+
+        Raises:
+            RuleError: It is not of this agreement's logs, or too large (E-EGRESS).
+        """
+        data = told.to_bytes()
+        objection = objection_to_beside(told, data, self._agreement, self._partner)
+        if objection is not None:
+            raise _refused(objection)
+        sha256 = hashlib.sha256(data).hexdigest()
+        self._store.note_beside(message, len(data), sha256, beside_words(told))
+        logger.debug("beside message %s: %s", message, beside_words(told))
+        return data
 
     def _grounds(self, run: PartnerRound, request: Request) -> Grounds:
         charge = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from machine.tables import Table
-from machine.text import short
+from machine.text import minute, short
 from partner_node.store.records import EgressRecord
 from protocol.messages import round_number
 from protocol.release.document import EXACT_WORDS, NOISED_STATEMENT
@@ -29,8 +29,27 @@ def egress_values(records: Sequence[EgressRecord]) -> list[dict[str, Any]]:
             "bytes": record.n_bytes,
             "sha256": record.sha256,
             "customers": record.customers,
+            "beside": beside_values(record) if record.beside_bytes else None,
         }
         for record in records
+    ]
+
+
+def beside_values(record: EgressRecord) -> dict[str, Any]:
+    """What left beside a message as JSON values."""
+    return {
+        "bytes": record.beside_bytes,
+        "sha256": record.beside_sha256,
+        "words": record.beside,
+    }
+
+
+def beside_lines(records: Sequence[EgressRecord]) -> list[object]:
+    """What left beside the sendings of one message, a line for each."""
+    return [
+        f"Beside it left at {minute(one.at)}: {one.beside or 'nothing of logs yet'} "
+        f"({one.beside_bytes:,} bytes, SHA-256 {one.beside_sha256})."
+        for one in records
     ]
 
 
@@ -42,6 +61,11 @@ def egress_words(records: Sequence[EgressRecord]) -> list[object]:
         *(
             _egress_table(day, list(group))
             for day, group in itertools.groupby(records, lambda record: record.at[:10])
+        ),
+        *(
+            ["After +: of logs and cosignatures, beside the message; `egress show` says what."]
+            if any(record.beside_bytes for record in records)
+            else []
         ),
         f"Privacy: {egress_privacy(records)}.",
     ]
@@ -70,7 +94,7 @@ def _egress_table(day: str, records: Sequence[EgressRecord]) -> Table:
             short(record.run_id),
             str(round_number(record.round)) if record.round >= 0 else "",
             record.what,
-            f"{record.n_bytes:,}",
+            f"{record.n_bytes:,}" + (f"\n+ {record.beside_bytes:,}" if record.beside_bytes else ""),
             "" if record.customers is None else f"{record.customers:,}",
         )
     return table

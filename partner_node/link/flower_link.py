@@ -8,7 +8,8 @@ that every size is bounded, redirects are never followed, and no library call ca
 Messages travel inside their heads instead of as objects that are fetched one by one: two calls a
 message instead of nine. `tests/partner_node/test_flower_contract.py` guards what is used of Flower.
 
-What leaves the machine is one bytes field or an error code, nothing else.
+What leaves the machine is one message, with what is said of logs beside it where the coordinator
+reads that, or an error code; nothing else.
 """
 
 from __future__ import annotations
@@ -73,17 +74,21 @@ from partner_node.link.trusting_client import TrustingClient
 from protocol.calls import CALL_SIGNATURE_HEADER, call_bytes
 from protocol.errors import ConfigError, MalformedError, UsageError
 from protocol.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES
+from protocol.log.beside import MAX_BESIDE_BYTES
 
 __all__ = [
     "APPROVED_BUNDLE_SHA256",
+    "BESIDE_FIELD",
     "ERROR_FIELD",
     "FLEET_PATHS",
     "MESSAGE_FIELD",
     "MESSAGE_TYPE",
+    "READS_BESIDE",
     "RECORD",
     "LinkConfig",
     "LinkEvent",
     "PollSettings",
+    "beside_of",
     "error_content",
     "load_node_key",
     "payload_of",
@@ -97,6 +102,10 @@ MESSAGE_TYPE: Final = "query.fedseg"
 RECORD: Final = "fedseg"
 MESSAGE_FIELD: Final = "message"
 ERROR_FIELD: Final = "error"
+#: States of logs and cosignatures, beside a message and no part of it.
+BESIDE_FIELD: Final = "witness"
+#: The group of requests whose coordinator reads that field.
+READS_BESIDE: Final = "witness-1"
 
 #: The fleet calls that a node makes: the only ones that the gateway lets through.
 FLEET_PATHS: Final = frozenset(
@@ -116,6 +125,8 @@ _PUBLIC_KEY_HEADER: Final = "flwr-public-key"
 _TIMESTAMP_HEADER: Final = "flwr-timestamp"
 _SIGNATURE_HEADER: Final = "flwr-signature"
 
+_FIELDS_OF_A_REQUEST: Final = ({MESSAGE_FIELD}, {MESSAGE_FIELD, BESIDE_FIELD})
+_FIELDS_OF_A_REPLY: Final = (*_FIELDS_OF_A_REQUEST, {ERROR_FIELD})
 _ERROR_CODE: Final = re.compile(r"E-[A-Z0-9][A-Z0-9-]{0,62}")
 #: Room for Flower's wrapping around one message.
 _OVERHEAD_BYTES: Final = 64 << 10
@@ -479,7 +490,7 @@ class _Session:
                     "pull-messages",
                     request,
                     PullMessagesResponse,
-                    max_bytes=MAX_REQUEST_BYTES + _OVERHEAD_BYTES,
+                    max_bytes=MAX_REQUEST_BYTES + MAX_BESIDE_BYTES + _OVERHEAD_BYTES,
                 )
             except _RefusedCallError as refused:
                 raise refused.as_lost() from refused
@@ -542,6 +553,7 @@ class _Session:
             return error_content(MalformedError.default_code)
         try:
             payload_of(message)
+            beside_of(message)
         except MalformedError as error:
             return error_content(error.code)
         context = Context(
@@ -579,22 +591,42 @@ def _place_of_folder(path: Path) -> str:
 
 
 def payload_of(message: Message) -> bytes:
-    """The one bytes field of a message.
+    """The protocol's message in a request.
 
     Raises:
-        MalformedError: The message holds anything else, or more bytes than a request may have.
+        MalformedError: The request holds anything else but what may be beside it, or more bytes
+            than a request may have.
     """
-    if not message.has_content() or set(message.content) != {RECORD}:
-        raise MalformedError("a message with other than the one record")
-    record = message.content[RECORD]
-    if not isinstance(record, ConfigRecord) or set(record) != {MESSAGE_FIELD}:
-        raise MalformedError("a record with other than the one field")
+    record = _record_of(message)
     payload = record[MESSAGE_FIELD]
     if not isinstance(payload, bytes):
         raise MalformedError("a message that is not bytes")
     if len(payload) > MAX_REQUEST_BYTES:
         raise MalformedError(f"a message of {len(payload)} bytes, allowed are {MAX_REQUEST_BYTES}")
     return payload
+
+
+def beside_of(message: Message) -> bytes:
+    """What came beside the message in a request; empty where nothing did.
+
+    Raises:
+        MalformedError: It is not bytes, or too many.
+    """
+    beside = _record_of(message).get(BESIDE_FIELD, b"")
+    if not isinstance(beside, bytes):
+        raise MalformedError("what is beside a message is not bytes")
+    if len(beside) > MAX_BESIDE_BYTES:
+        raise MalformedError(f"{len(beside)} bytes beside a message, at most {MAX_BESIDE_BYTES}")
+    return beside
+
+
+def _record_of(message: Message) -> ConfigRecord:
+    if not message.has_content() or set(message.content) != {RECORD}:
+        raise MalformedError("a message with other than the one record")
+    record = message.content[RECORD]
+    if not isinstance(record, ConfigRecord) or set(record) not in _FIELDS_OF_A_REQUEST:
+        raise MalformedError("a record with other than its fields")
+    return record
 
 
 def place_of(error: BaseException) -> str:
@@ -613,16 +645,27 @@ def error_content(code: str) -> RecordDict:
     return RecordDict({RECORD: ConfigRecord({ERROR_FIELD: code})})
 
 
+def _beside(beside: bytes) -> dict[str, bytes]:
+    return {BESIDE_FIELD: beside} if beside else {}
+
+
 def _outgoing(reply: Message) -> RecordDict:
-    """The reply, if it is one bytes field of allowed size or one code; else ``E-INTERNAL``."""
+    """The reply, if it is a message of allowed size or one code; else ``E-INTERNAL``.
+
+    What is beside a message leaves with it.
+    """
     if not reply.has_content() or set(reply.content) != {RECORD}:
         return error_content("E-INTERNAL")
     record = reply.content[RECORD]
-    if not isinstance(record, ConfigRecord) or len(record) != 1:
+    if not isinstance(record, ConfigRecord) or set(record) not in _FIELDS_OF_A_REPLY:
         return error_content("E-INTERNAL")
     payload, code = record.get(MESSAGE_FIELD), record.get(ERROR_FIELD)
+    beside = record.get(BESIDE_FIELD, b"")
+    if not isinstance(beside, bytes) or len(beside) > MAX_BESIDE_BYTES:
+        return error_content("E-INTERNAL")
     if isinstance(payload, bytes) and len(payload) <= MAX_REPLY_BYTES:
-        return RecordDict({RECORD: ConfigRecord({MESSAGE_FIELD: payload})})
+        fields: dict[str, bytes] = {MESSAGE_FIELD: payload}
+        return RecordDict({RECORD: ConfigRecord({**fields, **_beside(beside)})})
     if isinstance(code, str) and _ERROR_CODE.fullmatch(code):
         return error_content(code)
     return error_content("E-INTERNAL")

@@ -27,6 +27,7 @@ from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.refusals import Refusals
 from partner_node.store.times import stamp
+from partner_node.store.witnessed import open_forks
 from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError
 from protocol.partner_state import Phase
@@ -93,6 +94,7 @@ def _measure_state(
     ends = [one.expires_at for one in waiting if one.expires_at is not None]
     if ends:
         measured.set(table.HELD_UNTIL, seconds_of(min(ends)))
+    measured.set(table.FORKS, len(open_forks(store)))
     requests = RightsRegister(store).requests()
     today = now.date()
     measured.set(table.OVERDUE, any(one.is_overdue(today) for one in requests))

@@ -72,8 +72,13 @@ RETENTION: Final = Metric(
     "fedseg_node_retention_overdue_files",
     "Files of segments that should be deleted by now, and are on record still.",
 )
+FORKS: Final = Metric(
+    "fedseg_node_log_forks",
+    "Audit logs of other partners that forked, and that nobody here accepted yet.",
+)
 
 TABLE: Final = (
     *COMMON, LINK_UP, HEARD, IN_FORCE, RUNS, LAST_RUN, LAST_FAILED, REFUSALS, EPSILON, EPSILON_LEFT,
     RUNS_LEFT, SPENT, CAP, HELD, HELD_UNTIL, OVERDUE, DUE_SOON, RETENTION,
+    FORKS,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from partner_node.auditing import key_of_log, signed_checkpoint
+from partner_node.auditing import signed_checkpoint
 from partner_node.egress.records import Manifests
 from partner_node.receipts.counted_sets import CountedSets, handle_files, shown
 from partner_node.receipts.handle_files import Part
@@ -19,6 +19,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
 from protocol.errors import RuleError
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.names import key_of_log
 from protocol.log.notes import VerifierKey
 from protocol.log.tree import inclusion_proof
 from protocol.receipts.document import (

@@ -6,7 +6,13 @@ from datetime import datetime
 
 from machine.shown import Shown
 from partner_node.egress.records import Manifests
-from partner_node.egress.sent import egress_privacy, egress_values, egress_words
+from partner_node.egress.sent import (
+    beside_lines,
+    beside_values,
+    egress_privacy,
+    egress_values,
+    egress_words,
+)
 from partner_node.egress.words import held_words, manifest_values, manifest_words
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import stamp
@@ -28,7 +34,12 @@ def egress_shown(store: NodeStore, now: datetime) -> Shown:
 def message_shown(store: NodeStore, number: int, now: datetime) -> Shown:
     """The manifest of one message; raises UsageError when there is none (E-EGRESS-UNKNOWN)."""
     written, at = Manifests(store).get(number), stamp(now)
-    return Shown(values=manifest_values(written, at), parts=manifest_words(written, at))
+    left = [one for one in store.egress() if one.manifest == number and one.beside_bytes]
+    return Shown(
+        values=manifest_values(written, at)
+        | {"beside": [{"at": one.at, **beside_values(one)} for one in left]},
+        parts=[*manifest_words(written, at), *beside_lines(left)],
+    )
 
 
 def held_shown(store: NodeStore, now: datetime) -> Shown:

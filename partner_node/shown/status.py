@@ -22,6 +22,7 @@ from partner_node.shown.record_tables import (
 from partner_node.shown.refused_hand_overs import refused_words, unsettled
 from partner_node.shown.standing import open_runs, standing_words
 from partner_node.shown.standing import run_values as open_run_values
+from partner_node.shown.witness import fork_warnings
 from partner_node.store.heard import HeardRecords
 from partner_node.store.node_store import NodeStore
 from partner_node.store.readiness import ReadinessRecords
@@ -45,6 +46,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
     warnings = [
         *authority_ends_soon(home.config.coordinator.root_certificates, now),
         *refused_words(unsettled(home, store, in_force)),
+        *fork_warnings(store),
     ]
     asked = [(one, ReadinessRecords(store).of(one.hash)) for one in in_force]
     readiness = [(one, found) for one, found in asked if found is not None]

@@ -60,11 +60,16 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     " BEGIN SELECT fedseg_owes('export-rewritten')",
     "INSERT ON main.counted_sets BEGIN SELECT fedseg_owes('counted')",
     "INSERT ON main.counted_kept BEGIN SELECT fedseg_owes('receipts')",
+    "INSERT ON main.forks BEGIN SELECT fedseg_owes('log-forked')",
+    "UPDATE OF accepted_at ON main.forks BEGIN SELECT fedseg_owes('log-accepted')",
 )
 _CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (
     "UPDATE ON main.log_entries", "DELETE ON main.log_entries",
     "UPDATE ON main.log_hashes", "DELETE ON main.log_hashes",
+    "UPDATE ON main.seals", "DELETE ON main.seals",
+    "UPDATE ON main.seal_hashes", "DELETE ON main.seal_hashes",
+    "UPDATE ON main.cosignatures", "DELETE ON main.cosignatures",
 )  # fmt: skip
 #: Which entries, and how many. The expressions are those of the schema's index, or it is not used.
 _OF_KIND: Final[LiteralString] = (
@@ -165,6 +170,15 @@ class AuditLog:
             self._has_begun = self.size > 0
             ((earlier,),) = self._database.ask(_EARLIER)
             self._earlier = bool(earlier)
+
+    @property
+    def account(self) -> Counter[str]:
+        """What is owed now; to be set where a part of a transaction is undone."""
+        return self._owed.copy()
+
+    @account.setter
+    def account(self, owed: Counter[str]) -> None:
+        self._owed = owed
 
     def settle(self) -> None:
         """A transaction is about to be committed.

@@ -23,7 +23,7 @@ from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import moment
 from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
-from protocol.errors import StoreError
+from protocol.errors import FedsegError, StoreError
 from protocol.log import entries as kinds
 from protocol.participants import Chain
 from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
@@ -115,6 +115,20 @@ class NodeStore(Database):
             yield
             if log is not None:
                 log.settle()
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of a transaction, undone alone when it raises: the rest may be committed."""
+        owed = self.log.account
+        self.ask("SAVEPOINT part")
+        try:
+            yield
+        except FedsegError:
+            self.ask("ROLLBACK TO part")
+            self.ask("RELEASE part")
+            self.log.account = owed
+            raise
+        self.ask("RELEASE part")
 
     @property
     def sealer(self) -> Sealer:
@@ -526,11 +540,25 @@ class NodeStore(Database):
             MAX_REPETITIONS,
         )
 
+    def note_beside(self, manifest: int, n_bytes: int, sha256: str, words: str) -> None:
+        """Note what leaves beside a message, with its last sending; inside a transaction.
+
+        Args:
+            manifest: The message's number.
+            sha256: Of what leaves beside it, in hex.
+            words: What that says, for people.
+        """
+        self.ask(
+            "UPDATE egress SET beside_bytes = ?, beside_sha256 = ?, beside = ? WHERE number ="
+            " (SELECT max(number) FROM egress WHERE manifest = ?)",
+            n_bytes, sha256, words, manifest,
+        )  # fmt: skip
+
     def egress(self) -> list[EgressRecord]:
         """Everything that left this node, oldest first."""
         rows = self.ask(
-            "SELECT at, run_id, what, round, n_bytes, sha256, customers, manifest FROM egress"
-            " ORDER BY number"
+            "SELECT at, run_id, what, round, n_bytes, sha256, customers, manifest, beside_bytes,"
+            " beside_sha256, beside FROM egress ORDER BY number"
         )
         return [
             EgressRecord(
@@ -542,6 +570,12 @@ class NodeStore(Database):
                 sha256=sha256,
                 customers=customers,
                 manifest=manifest,
+                beside_bytes=beside_bytes,
+                beside_sha256=beside_sha256,
+                beside=beside,
             )
-            for at, run_id, what, number, n_bytes, sha256, customers, manifest in rows
-        ]
+            for (
+                at, run_id, what, number, n_bytes, sha256, customers, manifest, beside_bytes,
+                beside_sha256, beside,
+            ) in rows
+        ]  # fmt: skip

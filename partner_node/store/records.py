@@ -56,6 +56,8 @@ class EgressRecord:
         what: Kind of message, in words.
         customers: How many of the partner's customers are counted in it; None when none are.
         manifest: Number of its manifest; None for what left before there were any.
+        beside_bytes, beside_sha256, beside: What left beside it of logs and cosignatures, which
+            is no part of the message: how long it was, its SHA-256 in hex, and what it said.
     """
 
     at: str
@@ -66,3 +68,6 @@ class EgressRecord:
     sha256: str
     customers: int | None
     manifest: int | None = None
+    beside_bytes: int = 0
+    beside_sha256: str = ""
+    beside: str = ""

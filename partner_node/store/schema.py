@@ -345,4 +345,69 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     );
     PRAGMA user_version = 32;
     """,
+    # Seals of the audit log, what others cosigned of them, and what is witnessed of the others'.
+    """
+    CREATE TABLE seals (
+        agreement_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        message INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        nonce BLOB NOT NULL,
+        text TEXT NOT NULL,
+        note BLOB NOT NULL,
+        PRIMARY KEY (agreement_id, number),
+        UNIQUE (agreement_id, message)
+    ) STRICT;
+    CREATE TABLE seal_hashes (
+        agreement_id TEXT NOT NULL,
+        level INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (agreement_id, level, position)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE cosignatures (
+        agreement_id TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        witness TEXT NOT NULL,
+        key BLOB NOT NULL,
+        time INTEGER NOT NULL,
+        signature BLOB NOT NULL,
+        PRIMARY KEY (agreement_id, size, witness)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE witnesses (
+        agreement_id TEXT NOT NULL,
+        witness TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        signature BLOB NOT NULL,
+        ours INTEGER NOT NULL,
+        received_at TEXT NOT NULL,
+        PRIMARY KEY (agreement_id, witness)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE witnessed (
+        agreement_id TEXT NOT NULL,
+        party TEXT NOT NULL,
+        branch INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        root BLOB NOT NULL,
+        note BLOB NOT NULL,
+        time INTEGER NOT NULL,
+        signature BLOB NOT NULL,
+        PRIMARY KEY (agreement_id, party, branch, size)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE forks (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        agreement_id TEXT NOT NULL,
+        party TEXT NOT NULL,
+        found_at TEXT NOT NULL,
+        known BLOB NOT NULL,
+        other BLOB NOT NULL,
+        accepted_at TEXT NOT NULL DEFAULT '',
+        accepted_by TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    ALTER TABLE egress ADD COLUMN beside_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE egress ADD COLUMN beside_sha256 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE egress ADD COLUMN beside TEXT NOT NULL DEFAULT '';
+    PRAGMA user_version = 33;
+    """,
 )

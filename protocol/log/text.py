@@ -10,6 +10,7 @@ from typing import Final
 from protocol.errors import MalformedError
 
 MAX_NUMBER: Final = 2**63 - 1
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -47,6 +48,6 @@ def utf8(data: bytes, what: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise malformed(f"{what} is not UTF-8") from error
-    if any(character < " " and character != "\n" for character in text):
+    if _CONTROL.search(text):
         raise malformed(f"{what} has control characters")
     return text

@@ -58,6 +58,26 @@ CONSOLE = "test_console.py::"
 ACCESS = "test_access.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
+    # what is said of logs
+    (
+        "coordinator/runs/relay.py",
+        "if partner is None or node not in self._reading:",
+        "if partner is None:",
+        "test_relay.py::test_it_goes_to_nodes_that_sent_some_and_to_no_others",
+    ),
+    (
+        "coordinator/runs/relay.py",
+        "        except MalformedError as error:\n",
+        "        except StoreError as error:\n",
+        "test_relay.py::test_what_has_another_form_is_passed_over",
+    ),
+    (
+        "coordinator/runs/flower_exchange.py",
+        "    if not isinstance(beside, bytes) or len(beside) > MAX_BESIDE_BYTES:\n"
+        "        return malformed\n",
+        '    if not isinstance(beside, bytes):\n        beside = b""\n',
+        "test_flower_exchange.py::test_an_answer_of_a_wrong_form_is_malformed",
+    ),
     (
         "coordinator/service/superlink_layers.py",
         'is_past = scope["type"] == "http" and scope["path"].startswith(self._nothing_for)',

@@ -150,6 +150,7 @@ def test_a_message_crosses_as_one_bytes_field_with_its_time_to_live(
     assert message.metadata.dst_node_id == 8
     assert message.metadata.message_type == "query.fedseg"
     assert message.metadata.ttl == 12.5
+    assert message.metadata.group_id == "witness-1", "so nodes know that it reads that field"
     assert dict(message.content["fedseg"]) == {"message": b"\x00question\xff"}
 
 
@@ -159,6 +160,20 @@ def test_an_answer_comes_back_once(exchange: Exchange, carrier: Carrier) -> None
     carrier.answer(_answer(b"answer"))
     assert exchange.pull([handle]) == {handle: Reply(node=8, message=b"answer", error=None)}
     assert exchange.pull([handle]) == {}
+
+
+def test_what_is_said_of_logs_travels_beside_the_message(
+    exchange: Exchange, carrier: Carrier
+) -> None:
+    handle = exchange.push(8, b"question", ttl_s=10, beside=b"logs")
+    large = exchange.push(9, b"question", ttl_s=10, beside=bytes((1 << 18) + 1))
+    exchange.pull([handle, large])
+    both = [dict(message.content["fedseg"]) for message in carrier.sent()]
+    assert both == [{"message": b"question", "witness": b"logs"}, {"message": b"question"}]
+    carrier.answer(RecordDict({"fedseg": ConfigRecord({"message": b"a", "witness": b"theirs"})}))
+    assert exchange.pull([handle])[handle] == Reply(
+        node=8, message=b"a", error=None, beside=b"theirs"
+    )
 
 
 def test_all_messages_of_a_round_leave_in_one_batch(carrier: Carrier) -> None:
@@ -220,6 +235,10 @@ def test_a_message_that_the_superlink_refuses_is_a_carriers_error_and_others_go(
         RecordDict({"fedseg": ConfigRecord({})}),
         RecordDict({"fedseg": ConfigRecord({"message": "text"})}),
         RecordDict({"fedseg": ConfigRecord({"message": b"x", "error": "E-X"})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": "text"})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": bytes((1 << 18) + 1)})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": b"w", "more": b""})}),
+        RecordDict({"fedseg": ConfigRecord({"error": "E-X", "witness": b"w"})}),
         RecordDict({"fedseg": ConfigRecord({"error": "words"})}),
         RecordDict({"fedseg": ConfigRecord({"error": b"E-X"})}),
         RecordDict({"fedseg": ConfigRecord({"message": bytes(MAX_REPLY_BYTES + 1)})}),

@@ -185,8 +185,8 @@ class SlowExchange(MemoryExchange):
     held: dict[str, tuple[float, Reply]]
     late_s: float
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
-        handle = super().push(node, message, ttl_s=ttl_s)
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
+        handle = super().push(node, message, ttl_s=ttl_s, beside=beside)
         if node == 1 and handle in self.waiting:
             due = self.federation.clock.now_s + self.late_s
             self.held[handle] = (due, self.waiting.pop(handle))
@@ -221,9 +221,9 @@ class LifetimeExchange(MemoryExchange):
 
     lives: set[float]
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
         self.lives.add(ttl_s)
-        return super().push(node, message, ttl_s=ttl_s)
+        return super().push(node, message, ttl_s=ttl_s, beside=beside)
 
 
 def test_no_message_lives_longer_than_its_answer_is_looked_for() -> None:
@@ -241,8 +241,8 @@ class LaterExchange(MemoryExchange):
     turns: int = 3
     held: dict[str, Reply]
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
-        handle = super().push(node, message, ttl_s=ttl_s)
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
+        handle = super().push(node, message, ttl_s=ttl_s, beside=beside)
         if node == 1 and handle in self.waiting:
             self.held[handle] = self.waiting.pop(handle)
             self.turns = LaterExchange.turns
@@ -442,7 +442,7 @@ class RefusesAll(MemoryExchange):
 
     codes: tuple[str | None, ...] = ()
 
-    def _ask(self, node: int, request: bytes) -> Reply | None:
+    def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
         code = self.codes[node]
         return None if code is None else Reply(node=node, message=None, error=code)
 
@@ -500,10 +500,10 @@ def test_a_run_below_its_quorum_names_the_way_out_of_what_kept_partners_away(
     federation = make(4)
 
     class RefusesSome(MemoryExchange):
-        def _ask(self, node: int, request: bytes) -> Reply | None:
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
             if node in (0, 1):
                 return Reply(node=node, message=None, error=code)
-            return super()._ask(node, request)
+            return super()._ask(node, request, beside)
 
     federation.exchange = RefusesSome(nodes_by_id=federation.nodes)
     admit_all(federation)
@@ -686,11 +686,11 @@ class RefusingExchange(MemoryExchange):
     code: str
     left: dict[int, int]
 
-    def _ask(self, node: int, request: bytes) -> Reply | None:
+    def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
         if self.left.get(node, 0) > 0 and b"fedseg/v1/announce" in request:
             self.left[node] -= 1
             return Reply(node=node, message=None, error=self.code)
-        return super()._ask(node, request)
+        return super()._ask(node, request, beside)
 
 
 def refusing(n: int, code: str, left: dict[int, int]) -> Federation:
@@ -889,10 +889,10 @@ def test_a_refused_hello_is_named_with_its_code_when_the_node_was_admitted() -> 
     """The usual reason that a partner does not join: an old agreement is installed there."""
 
     class Old(MemoryExchange):
-        def _ask(self, node: int, request: bytes) -> Reply | None:
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
             if node == 2:
                 return Reply(node=node, message=None, error="E-AGR-OTHER")
-            return super()._ask(node, request)
+            return super()._ask(node, request, beside)
 
     federation = make()
     federation.exchange = Old(nodes_by_id=federation.nodes)
@@ -912,8 +912,8 @@ def test_a_partner_that_refuses_at_the_end_again_and_again_is_named_before_the_n
     approvals = {"asked": 0}
 
     class RefusesTheEnd(MemoryExchange):
-        def _ask(self, node: int, request: bytes) -> Reply | None:
-            reply = super()._ask(node, request)
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
+            reply = super()._ask(node, request, beside)
             if node == 1 and reply is not None and reply.message and b"approv" in reply.message:
                 approvals["asked"] += 1
                 return Reply(node=node, message=None, error="E-EGRESS-REFUSED")
@@ -971,7 +971,7 @@ def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
     answered = federation.exchange._ask
 
     class Liar(MemoryExchange):
-        def _ask(self, number: int, request: bytes) -> Reply | None:
+        def _ask(self, number: int, request: bytes, beside: bytes) -> Reply | None:
             record_before = None
             if number == 1 and b"announce" in request:
                 (record_before,) = node.store.runs()
@@ -984,7 +984,7 @@ def test_a_partner_that_masks_wrongly_voids_the_round_and_never_makes_a_release(
                         agreement_hash=federation.agreement.hash,
                         now="2026-01-01T00:00:00.000000Z",
                     )
-            return super()._ask(number, request)
+            return super()._ask(number, request, beside)
 
     assert answered
     federation.exchange = Liar(nodes_by_id=federation.nodes)
@@ -1016,8 +1016,8 @@ def test_a_partner_cannot_take_anothers_place_with_its_hello() -> None:
     hellos: dict[int, bytes] = {}
 
     class Thief(MemoryExchange):
-        def _ask(self, node: int, request: bytes) -> Reply | None:
-            reply = super()._ask(node, request)
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
+            reply = super()._ask(node, request, beside)
             if reply is None or reply.message is None:
                 return reply
             key = federation.agreement.coordinator.public_key
@@ -1055,8 +1055,8 @@ def test_after_a_new_driver_started_a_partners_hello_does_not_give_its_place_awa
     stealing: list[bool] = []
 
     class Thief(MemoryExchange):
-        def _ask(self, node: int, request: bytes) -> Reply | None:
-            reply = super()._ask(node, request)
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
+            reply = super()._ask(node, request, beside)
             key = federation.agreement.coordinator.public_key
             if reply is None or not isinstance(open_request(request, coordinator_key=key), Open):
                 return reply
@@ -1112,11 +1112,11 @@ def test_a_reply_in_the_name_of_another_partner_is_not_taken(kind: str) -> None:
     class Forger(MemoryExchange):
         """Node 1 sends what node 2 would have said, and node 2 is silent."""
 
-        def _ask(self, node: int, request: bytes) -> Reply | None:
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
             key = federation.agreement.coordinator.public_key
             asked = type(open_request(request, coordinator_key=key)).__name__
             if asked != kind or node not in (1, 2):
-                return super()._ask(node, request)
+                return super()._ask(node, request, beside)
             if node == 2:
                 return None
             reply = self.nodes_by_id[2].handle(request)
@@ -1142,7 +1142,7 @@ def test_a_node_of_nobody_is_asked_but_never_listened_to() -> None:
         def nodes(self) -> Collection[int]:
             return [77, 78, *super().nodes()]
 
-        def _ask(self, node: int, request: bytes) -> Reply | None:
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
             if node == 77:
                 return Reply(node=node, message=None, error="E-AGR-OTHER")
             if node == 78:
@@ -1155,7 +1155,7 @@ def test_a_node_of_nobody_is_asked_but_never_listened_to() -> None:
                     kem=bytes(1184),
                 ).signed(stranger.partner_keys[0])
                 return Reply(node=node, message=hello, error=None)
-            return super()._ask(node, request)
+            return super()._ask(node, request, beside)
 
     federation.exchange = Crowd(nodes_by_id=federation.nodes)
     assert participants(federation, federation.run()) == [0, 1, 2, 3]
@@ -1205,11 +1205,11 @@ def test_a_set_that_nodes_signed_is_known_to_the_next_run_although_no_answer_cam
     class Deaf(MemoryExchange):
         """Three fall silent when a set is to get smaller; nobody's signature on a set arrives."""
 
-        def _ask(self, node: int, request: bytes) -> Reply | None:
+        def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
             asked = open_request(request, coordinator_key=key)
             if lost["on"] and kind == "Propose" and node in GONE and isinstance(asked, Announce):
                 return None
-            reply = super()._ask(node, request)
+            reply = super()._ask(node, request, beside)
             if not lost["on"] or not isinstance(
                 asked, {"Roster": Roster, "Propose": Propose}[kind]
             ):

@@ -39,8 +39,8 @@ class NotingExchange(MemoryExchange):
 
     said: dict[tuple[int, bytes], set[bytes]]
 
-    def _ask(self, node: int, request: bytes) -> Reply | None:
-        reply = super()._ask(node, request)
+    def _ask(self, node: int, request: bytes, beside: bytes) -> Reply | None:
+        reply = super()._ask(node, request, beside)
         key = self.nodes_by_id[node].agreement.coordinator.public_key
         asked = open_request(request, coordinator_key=key)
         about = asked.context if isinstance(asked, Announce) else type(asked).__name__.encode()
@@ -54,9 +54,9 @@ class DyingExchange(NotingExchange):
 
     left: int
 
-    def push(self, node: int, message: bytes, *, ttl_s: float) -> str:
+    def push(self, node: int, message: bytes, *, ttl_s: float, beside: bytes = b"") -> str:
         self.happen()
-        handle = super().push(node, message, ttl_s=ttl_s)
+        handle = super().push(node, message, ttl_s=ttl_s, beside=beside)
         self.happen()
         return handle
 

@@ -15,9 +15,12 @@ from coordinator.store.hand_overs import KeptHandOvers
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.node import Node
 from partner_node.store.node_store import NodeStore
+from partner_node.store.seals import Seals
+from partner_node.store.witnessed import Witnessed
 from protocol.agreement.hand_over import HandOver
 from protocol.canonical import frame
 from protocol.errors import AgreementError, RunFailedError
+from protocol.log.names import key_of_seals
 from protocol.messages import Open, Stop, sign_request
 from protocol.signing import public_bytes
 from simulations.federation import (
@@ -103,6 +106,31 @@ def test_the_others_take_a_new_key_up_with_the_next_run(
     with pytest.raises(Exception, match="E-RELEASE"):
         after.verify(fed.agreement)
     assert after.release.start is not None, "it follows the release that the old key signed"
+
+
+def test_logs_are_cosigned_on_under_a_new_key(rotating: Rotating) -> None:
+    fed = rotating.federation
+    fed.exchange.cosigned = True
+    fed.run()
+    before = Seals(fed.nodes[1].store, fed.agreement.id).size
+    rotating.rotate()
+    rotating.tell()
+    fed.run()
+    seals = Seals(fed.nodes[1].store, fed.agreement.id)
+    origins = {one.state.origin for one in seals.since(0)}
+    assert origins == {
+        key_of_seals(rotating.id, public_bytes(key), fed.agreement.id).name
+        for key in (rotating.old, NEW)
+    }
+    for index, node in fed.nodes.items():
+        room = Witnessed(node.store, fed.agreement.id)
+        assert room.forks() == []
+        if index != 1:
+            cosigned = room.newest(rotating.id)
+            assert cosigned is not None and cosigned.size >= seals.size - 1 > before
+            assert room.best()[rotating.id][0] >= before + 2, "and it cosigns with the new key"
+    found = Witnessed(fed.nodes[1].store, fed.agreement.id).best()
+    assert min(size for size, _ in found.values()) >= seals.size - 2
 
 
 def test_a_run_does_not_begin_with_a_partner_whose_new_key_the_coordinator_lacks(

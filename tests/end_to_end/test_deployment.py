@@ -166,6 +166,28 @@ def test_a_second_run_under_the_same_agreement_works(
     assert second.release.to_bytes() == expected.to_bytes()
 
 
+def test_partners_cosigned_each_others_logs_message_by_message(
+    deployed: Deployment, first: SimpleNamespace, second: SimpleNamespace, tmp_path: Path
+) -> None:
+    folder = deployed.folder(NAMES[0])
+
+    def said(*words: object) -> dict[str, Any]:
+        done = command("node", "log", *words, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)["data"]
+        return found
+
+    (found,) = said("witness", "--dir", folder)["agreements"]
+    assert {one["party"] for one in found["witnesses"]} == set(NAMES[1:])
+    assert all(one["cosigned"] >= found["seals"] - 2 for one in found["witnesses"]), found
+    assert all(one["size"] >= found["seals"] - 2 for one in found["witnessed"]), found
+    assert said("verify", "--dir", folder)["seals"] == found["seals"]
+    said("prove", 3, "--cosigned", "--out", tmp_path / "proof", "--dir", folder)
+    agreement = folder / "agreement.json"
+    checked = said("check-proof", tmp_path / "proof", "--agreement", agreement, "--quorum", 2)
+    assert len(checked["cosigned"]) == 2
+
+
 def test_the_coordinator_forgets_the_masked_messages_of_a_run_that_ended(
     deployed: Deployment, first: SimpleNamespace
 ) -> None:

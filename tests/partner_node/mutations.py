@@ -58,6 +58,8 @@ FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
 AUDIT_LOG = "partner_node/store/audit_log.py"
 LOGGED = "test_audit_log.py::"
+COSIGNING = "partner_node/cosigning.py"
+COSIGNED = "test_cosigning.py::"
 
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the passphrase
@@ -1422,6 +1424,129 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "        if home.all_are_read():\n",
         "        if True:\n",
         SEVERAL + "test_no_record_is_forgotten_while_an_agreement_cannot_be_read",
+    ),
+    # cosigned logs
+    (
+        COSIGNING,
+        "        note.verified([Ed25519Verifier(key)])\n",
+        "",
+        COSIGNED + "test_what_is_not_signed_as_it_has_to_be_is_passed_over",
+    ),
+    (
+        COSIGNING,
+        "if state.origin != key.name or state.extensions or",
+        "if",
+        COSIGNED + "test_what_is_not_signed_as_it_has_to_be_is_passed_over",
+    ),
+    (
+        COSIGNING,
+        " or len(note.signatures) != 1",
+        "",
+        COSIGNED + "test_a_state_with_lines_of_strangers_or_of_a_stranger_is_passed_over",
+    ),
+    (
+        COSIGNING,
+        'if checker.holds(text, one.time.to_bytes(TIME_BYTES, "big") + one.signature):',
+        "if True:",
+        COSIGNED + "test_a_cosignature_counts_if_it_holds",
+    ),
+    (
+        COSIGNING,
+        "own.state.root == one.root",
+        "True",
+        COSIGNED + "test_a_cosignature_of_another_state_of_that_size_is_not_ours",
+    ),
+    (
+        COSIGNING,
+        "        if verdict is Verdict.NEWER:\n",
+        "        if verdict in (Verdict.NEWER, Verdict.STOPPED):\n",
+        COSIGNED + "test_a_log_with_two_histories_is_caught_and_followed_once_people_accept",
+    ),
+    (
+        "partner_node/store/witnessed.py",
+        "            forked=self.fork(party) is not None,\n",
+        "",
+        COSIGNED + "test_a_log_with_two_histories_is_caught_and_followed_once_people_accept",
+    ),
+    (
+        "partner_node/store/witnessed.py",
+        "left=frozenset((size, found) for own, size, found in states if own != branch),",
+        "left=frozenset(),",
+        COSIGNED + "test_a_log_with_two_histories_is_caught_and_followed_once_people_accept",
+    ),
+    (
+        "partner_node/store/seals.py",
+        "self._id, message) is not None:",
+        "self._id, message) is not None and False:",
+        COSIGNED + "test_a_request_again_gets_the_same_message_and_no_other_seal",
+    ),
+    (
+        "partner_node/store/node_store.py",
+        '            self.ask("ROLLBACK TO part")\n',
+        "",
+        COSIGNED + "test_what_fails_beside_a_message_is_undone_and_the_message_leaves",
+    ),
+    (
+        "partner_node/store/node_store.py",
+        "            self.log.account = owed\n",
+        "",
+        COSIGNED + "test_what_fails_beside_a_message_is_undone_and_the_message_leaves",
+    ),
+    (
+        "partner_node/node.py",
+        "if cleared.kind != HELLO:  # whoever",
+        "if True:  # whoever",
+        COSIGNED + "test_a_seal_is_a_state_of_the_log_and_its_number_tells_nothing_more",
+    ),
+    (
+        "partner_node/egress/beside.py",
+        "    note.verified([Ed25519Verifier(key)])\n",
+        "",
+        COSIGNED + "test_nothing_but_logs_passes_beside_a_message",
+    ),
+    (
+        "partner_node/egress/beside.py",
+        "    if state.origin != key.name or state.extensions or len(note.signatures) != 1:\n",
+        "    if False:\n",
+        COSIGNED + "test_nothing_but_logs_passes_beside_a_message",
+    ),
+    (
+        "partner_node/egress/beside.py",
+        "    strangers = sorted({one.party for one in told.cosigned} - others)\n",
+        "    strangers: list[str] = []\n",
+        COSIGNED + "test_nothing_but_logs_passes_beside_a_message",
+    ),
+    (
+        "partner_node/egress/beside.py",
+        "        if Told.from_bytes(data) != told:\n",
+        "        if False:\n",
+        COSIGNED + "test_nothing_but_logs_passes_beside_a_message",
+    ),
+    (
+        "partner_node/sealed_proofs.py",
+        "if not is_whole or one.state.root != root(tiles.size, tiles):",
+        "if False:",
+        "test_log_witness.py::test_seals_that_were_changed_are_noticed",
+    ),
+    (
+        "partner_node/client_app.py",
+        "if message.metadata.group_id != READS_BESIDE:",
+        "if False:",
+        "test_client_app.py::test_what_is_said_of_logs_leaves_beside_it_where_the_coordinator_reads"
+        "_that",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "    if not isinstance(beside, bytes) or len(beside) > MAX_BESIDE_BYTES:\n"
+        '        return error_content("E-INTERNAL")\n',
+        '    if not isinstance(beside, bytes):\n        beside = b""\n',
+        "test_flower_link.py::test_whatever_the_app_answers_only_one_bytes_field_or_one_code_leaves",
+    ),
+    (
+        "partner_node/link/flower_link.py",
+        "    if len(beside) > MAX_BESIDE_BYTES:\n",
+        "    if False:\n",
+        "test_flower_link.py::test_anything_but_one_bytes_field_is_malformed",
     ),
     (
         AUDIT_LOG,

@@ -142,6 +142,9 @@ def test_nothing_is_appended_outside_of_a_transaction() -> None:
         "UPDATE exports SET sha256 = '11'",
         "INSERT INTO counted_sets VALUES (x'01', x'01', 0, 0, 'now', 0, x'', x'', 0)",
         "INSERT INTO counted_kept (at, kept) VALUES ('now', 0)",
+        "INSERT INTO forks (agreement_id, party, found_at, known, other)"
+        " VALUES ('', '', '', x'', x'')",
+        "UPDATE forks SET accepted_at = 'now'",
     ],
 )  # fmt: skip
 def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: str) -> None:
@@ -162,6 +165,10 @@ def test_a_room_that_forgets_the_log_stores_nothing(tmp_path: Path, statement: s
     database.ask(
         "INSERT INTO exports (at, release, use, path, n_rows, sha256, delete_by)"
         " VALUES ('', x'', '', '', 0, '', '')"
+    )
+    database.ask(
+        "INSERT INTO forks (agreement_id, party, found_at, known, other)"
+        " VALUES ('', '', '', x'', x'')"
     )
     before = database.snapshot()
     database.close()
@@ -478,7 +485,10 @@ NOT_LOGGED = {
     "readiness": "what is told of it left", "heard": "whether a port answers",
     "waiting": "logged when it is kept", "log_entries": "the log", "log_hashes": "the log",
     "log_refusals": "the log", "counted_keys": "sealed; its sets are logged",
-    "counted_parts": "names files; its sets are logged",
+    "counted_parts": "names files; its sets are logged", "seals": "of the log",
+    "seal_hashes": "of the log",
+    "cosignatures": "others' words", "witnesses": "others' words",
+    "witnessed": "of others' logs",
 }  # fmt: skip
 
 

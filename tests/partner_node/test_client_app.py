@@ -24,6 +24,9 @@ class ScriptedNode:
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
         self.handle = answer
 
+    def answer(self, message: bytes, beside: bytes) -> tuple[bytes, bytes]:
+        return self.handle(message), beside and b"logs: " + beside
+
 
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[bytes], bytes]]]:
@@ -45,14 +48,14 @@ def _context(
     )
 
 
-def _ask(content: RecordDict, context: Context | None = None) -> dict[str, object]:
+def _ask(content: RecordDict, context: Context | None = None, group: str = "") -> dict[str, object]:
     metadata = Metadata(
         run_id=1,
         message_id="0" * 64,
         src_node_id=1,
         dst_node_id=2,
         reply_to_message_id="",
-        group_id="",
+        group_id=group,
         created_at=2_000_000_000.0,
         ttl=1e9,
         message_type="query.fedseg",
@@ -68,6 +71,23 @@ def _message(payload: bytes) -> RecordDict:
 
 def test_the_nodes_answer_leaves_as_bytes(node: dict[str, Callable[[bytes], bytes]]) -> None:
     assert _ask(_message(b"hello")) == {"message": b"re: hello"}
+
+
+def test_what_is_said_of_logs_leaves_beside_it_where_the_coordinator_reads_that(
+    node: dict[str, Callable[[bytes], bytes]],
+) -> None:
+    content = RecordDict({"fedseg": ConfigRecord({"message": b"hello", "witness": b"w"})})
+    both = {"message": b"re: hello", "witness": b"logs: w"}
+    assert _ask(content, group="witness-1") == both
+    assert _ask(_message(b"hello"), group="witness-1") == {"message": b"re: hello"}
+    assert _ask(content) == {"message": b"re: hello"}, "a coordinator of an earlier version"
+    assert _ask(content, group="witness-2") == {"message": b"re: hello"}
+
+    def refuse(message: bytes) -> bytes:
+        raise RuleError(CANARY, code="E-ATOM", remedy=CANARY)
+
+    node["answer"] = refuse
+    assert _ask(content, group="witness-1") == {"error": "E-ATOM"}, "nothing beside a refusal"
 
 
 def test_a_refusal_leaves_as_its_code_alone(
@@ -100,13 +120,16 @@ def test_an_unexpected_error_leaves_as_e_internal_and_its_words_are_not_logged(
         RecordDict(),
         RecordDict({"fedseg": ConfigRecord({"message": "text"})}),
         RecordDict({"fedseg": ConfigRecord({"message": b"x", "more": 1})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": "text"})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": bytes((1 << 18) + 1)})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": b"w", "more": 1})}),
         RecordDict({"fedseg": ConfigRecord({"message": b"x"}), "more": ConfigRecord({})}),
     ],
 )
 def test_anything_but_one_bytes_field_is_malformed(
     node: dict[str, Callable[[bytes], bytes]], content: RecordDict
 ) -> None:
-    assert _ask(content) == {"error": "E-MALFORMED"}
+    assert _ask(content, group="witness-1") == {"error": "E-MALFORMED"}
 
 
 def test_a_deployed_node_is_where_the_partner_says_whatever_the_run_says() -> None:

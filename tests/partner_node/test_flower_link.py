@@ -89,7 +89,9 @@ class Coordinator:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def send(self, content: RecordDict, *, message_type: str = "query.fedseg") -> None:
+    def send(
+        self, content: RecordDict, *, message_type: str = "query.fedseg", group: str = ""
+    ) -> None:
         """Queue a message for the node."""
         metadata = Metadata(
             run_id=RUN,
@@ -97,7 +99,7 @@ class Coordinator:
             src_node_id=SUPERLINK_NODE_ID,
             dst_node_id=self.node_id,
             reply_to_message_id="",
-            group_id="",
+            group_id=group,
             created_at=time.time(),
             ttl=60.0,
             message_type=message_type,
@@ -337,6 +339,24 @@ def test_a_message_is_answered_by_the_installed_app(
     assert link.events[1] == LinkEvent(kind="answered", run=RUN)
 
 
+def test_what_is_said_of_logs_comes_and_leaves_beside_the_message(
+    coordinator: Coordinator, link_to: Callable[..., Link]
+) -> None:
+    app = ClientApp()
+
+    @app.query("fedseg")
+    def _both(message: Message, context: Context) -> Message:
+        said = message.content["fedseg"]["witness"]
+        return _reply(
+            message, {"message": b"m", "witness": said + message.metadata.group_id.encode()}
+        )
+
+    link_to(coordinator, app)
+    fields = ConfigRecord({"message": b"hello", "witness": b"w "})
+    coordinator.send(RecordDict({"fedseg": fields}), group="witness-1")
+    assert coordinator.reply_fields() == {"message": b"m", "witness": b"w witness-1"}
+
+
 def test_what_is_to_be_looked_at_is_looked_at_once_each_time_that_messages_are_looked_for(
     coordinator: Coordinator, link_to: Callable[..., Link]
 ) -> None:
@@ -416,6 +436,9 @@ def test_the_operators_run_configuration_does_not_reach_the_app(
         RecordDict({"fedseg": ConfigRecord({"message": [b"x"]})}),
         RecordDict({"fedseg": ConfigRecord({})}),
         RecordDict({"fedseg": ConfigRecord({"message": b"x", "more": 1})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": "text"})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": bytes((1 << 18) + 1)})}),
+        RecordDict({"fedseg": ConfigRecord({"witness": b"w"})}),
         RecordDict({"fedseg": ArrayRecord({})}),
         RecordDict({"fedseg": ConfigRecord({"message": b"x"}), "more": ConfigRecord({})}),
     ],
@@ -472,6 +495,11 @@ def test_the_words_of_an_exception_stay_here(
     "content",
     [
         RecordDict({"fedseg": ConfigRecord({"message": b"x", "rows": [1.0]})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": CANARY})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": bytes((1 << 18) + 1)})}),
+        RecordDict({"fedseg": ConfigRecord({"message": b"x", "witness": b"w", "rows": [1.0]})}),
+        RecordDict({"fedseg": ConfigRecord({"error": "E-X", "witness": b"w"})}),
+        RecordDict({"fedseg": ConfigRecord({"witness": b"w"})}),
         RecordDict({"fedseg": ConfigRecord({"message": CANARY})}),
         RecordDict({"fedseg": ConfigRecord({"error": CANARY})}),
         RecordDict({"fedseg": ConfigRecord({"error": f"E-X {CANARY}"})}),

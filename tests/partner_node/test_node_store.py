@@ -321,6 +321,12 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         tmp_path / "node.db", name="node state", migrations=MIGRATIONS, remedy="none"
     )
     for table in (
+        "seals",
+        "seal_hashes",
+        "cosignatures",
+        "witnesses",
+        "witnessed",
+        "forks",
         "log_entries",
         "log_hashes",
         "log_refusals",
@@ -350,7 +356,8 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     for column in ("data_stamp", "data_changed_at"):
         earlier.ask(f"ALTER TABLE runs DROP COLUMN {column}")
     earlier.ask("DROP INDEX egress_by_manifest")
-    earlier.ask("ALTER TABLE egress DROP COLUMN manifest")
+    for column in ("manifest", "beside_bytes", "beside_sha256", "beside"):
+        earlier.ask(f"ALTER TABLE egress DROP COLUMN {column}")
     earlier.ask(
         "INSERT INTO egress (at, run_id, what, round, n_bytes, sha256, customers)"
         " VALUES ('2026-01-01', x'11', 'MASKED', 1, 5, '00', 7)"
@@ -503,6 +510,9 @@ TOLD_OF = {
     "confirmations": "two people", "refused_hand_overs": None, "authorities": "authorities",
     "log_entries": "the audit log", "log_hashes": "the audit log", "log_refusals": None,
     "outside_facts": None,
+    "seals": "the audit log", "seal_hashes": "the audit log",
+    "cosignatures": "what others cosigned of it", "witnesses": None,
+    "witnessed": "what was cosigned of the other parties' logs", "forks": None,
 }  # fmt: skip
 
 

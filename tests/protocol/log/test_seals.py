@@ -125,7 +125,7 @@ def test_what_is_told_and_passed_comes_back_and_nothing_else_is_read() -> None:
     ):  # fmt: skip
         with pytest.raises(FedsegError):
             read(canonical_json(values))
-    for data in (b"", b"{}", TOLD.to_bytes() + b"\n", b" " * (MAX_BESIDE_BYTES + 1)):
+    for data in (b"", b"{}", TOLD.to_bytes() + b"}", b" " * (MAX_BESIDE_BYTES + 1)):
         with pytest.raises(FedsegError):
             Told.from_bytes(data)
 
