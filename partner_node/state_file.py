@@ -30,6 +30,7 @@ FORGOTTEN: Final = (
     "charged anew, each with the most that it may have cost",
     "runs, releases and their segments, stops of partners, and the records of what left",
     "the cap on what a customer may spend, where people set one",
+    "who was counted in which answer: no receipts of earlier runs can be made",
     "the audit log: a checkpoint of it that somebody keeps shows that it was there",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "

@@ -33,7 +33,7 @@ READS: Final = {
         "consent unmatched", "data check", "data preview", "egress list", "egress show",
         "feedback list", "key show", "key export", "log show", "log checkpoint", "log verify",
         "log prove", "log check-proof", "log consistency", "log export", "retention list",
-        "rights list",
+        "rights list", "rights check-receipt",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",
         "user list", "user log",
