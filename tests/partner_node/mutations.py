@@ -1580,4 +1580,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         "test_audit_log.py::test_a_room_that_forgets_the_log_stores_nothing",
     ),
+    (
+        "partner_node/customers/source_customers.py",
+        "            for ids, vectors in self.identified():\n                _note(noted, ids)\n",
+        "            for ids, vectors in self.identified():\n",
+        "test_counted.py::"
+        "test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores",
+    ),
+    (
+        "partner_node/customers/source_customers.py",
+        "            _note(noted, ids)\n            yield with_scores",
+        "            yield with_scores",
+        "test_counted.py::"
+        "test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores",
+    ),
 ]
