@@ -506,6 +506,24 @@ def test_there_is_no_receipt_before_the_first_answer_or_of_an_unknown_run(
     assert "ends in none of" in done.err
 
 
+def test_an_auditor_holds_a_receipt_against_the_customers_id(
+    shell: Shell, runs: CountedRuns, tmp_path: Path
+) -> None:
+    runs.fed.run()
+    told = receipt(shell, runs, "K-001", "--out", "one.json")
+    run = runs.run_id.hex()
+    key = shell.json("rights", "receipt-key", run[:8], "--dir", tmp_path / "node")
+    assert (key["run"], len(key["run_key"])) == (run, 64)
+    words = ("rights", "check-receipt", "one.json", "--key", told["key"])
+    shell.json(*words, "--run-key", key["run_key"], "--subject", "K-001")
+    for opened, subject in ((key["run_key"], "K-002"), ("00" * 32, "K-001")):
+        done = shell(*words, "--run-key", opened, "--subject", subject)
+        assert "E-RECEIPT-HANDLE" in done.err
+    assert "belong together" in shell(*words, "--subject", "K-001").err
+    done = shell("rights", "receipt-key", "zz", "--dir", tmp_path / "node")
+    assert "E-RECEIPT-NONE" in done.err
+
+
 def test_a_changed_receipt_is_refused_by_the_command(
     shell: Shell, runs: CountedRuns, tmp_path: Path
 ) -> None:

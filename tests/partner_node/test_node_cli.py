@@ -128,6 +128,7 @@ def test_a_folder_that_is_no_node_is_named(
         "log consistency": ["old.checkpoint", "new.checkpoint"],
         "log export": ["copy"],
         "rights receipt": ["--subject", "b"],
+        "rights receipt-key": ["00"],
         "user remove": ["anna"],
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
