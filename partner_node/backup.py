@@ -42,6 +42,7 @@ LEFT_OUT: Final = (
     "are",
     "customers' data and your tables of consents",
     "files of customers' segments, which may not be kept longer than agreed",
+    "the handles of customers that were counted (state/receipts), which receipts are made of",
 )
 #: What a node that was put back does not know, for people.
 NOT_KNOWN: Final = (
@@ -49,6 +50,8 @@ NOT_KNOWN: Final = (
     "receipts",
     "accounts of people since then: look through `fedseg-node user list`",
     "requests of customers, feedback and files of segments since then: they are on no register",
+    "who was counted in runs of before: receipts say that it is not recorded, unless you copy the "
+    "folder state/receipts back yourself",
     "runs since then: those that the signed chain of participant sets names are charged when the "
     "next run begins, each with the most that it may have cost",
 )

@@ -180,6 +180,7 @@ def preflight(
         places = ()
     if opened:
         attempt("retention", lambda: _check_retention(home, now))
+        attempt("receipts", lambda: _receipts_words(home))
     for place in places:
         _check_under(place, agreement_file, opened, now, attempt, several=len(places) > 1)
     if connect:
@@ -363,6 +364,15 @@ def _check_retention(home: NodeHome, now: datetime) -> str:
     if late:
         text += "; the next run deletes, because they may not be kept longer: " + ", ".join(late)
     return text
+
+
+def _receipts_words(home: NodeHome) -> str:
+    if home.config.receipts.keep:
+        return "who was counted in which answer is kept, under a keyed hash"
+    return (
+        "who was counted is NOT kept ([receipts] keep = false): no customer can be shown from when "
+        "on it was not counted"
+    )
 
 
 def _check_budget(home: NodeHome, agreement: Agreement) -> str:

@@ -33,6 +33,7 @@ FORGOTTEN: Final = (
     "the audit log, its seals and what others cosigned of it: a checkpoint of it that somebody "
     "keeps shows that it was there, and the others find that this node's log forked",
     "what was cosigned of the other parties' logs",
+    "who was counted in which answer: no receipts of earlier runs can be made",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "
     "earlier certificate can show this node an earlier statement again, until the coordinator's "

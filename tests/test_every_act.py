@@ -37,7 +37,7 @@ READS: Final = {
         "evidence record", "evidence dpia", "evidence arrangement", "evidence processor",
         "evidence ccpa", "evidence registry", "evidence answers",
         "log prove", "log check-proof", "log consistency", "log export", "log witness",
-        "retention list", "rights list",
+        "retention list", "rights list", "rights check-receipt",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",
         "user list", "user log",

@@ -3,8 +3,8 @@
 Reading is what a question costs, and a run asks about ten. So what was read for one is kept for
 the next, as long as the files that it was read from are the same: a hash of each id and the
 coordinates, of everybody in the data. Who is eligible is asked of the gate before every question,
-and applied to what is kept. Nothing is written to disk, and what is kept is forgotten at the end of
-the run, or when no question came for a while.
+and applied to what is kept. No coordinate is written to disk, and what is kept is forgotten at the
+end of the run, or when no question came for a while.
 """
 
 from __future__ import annotations

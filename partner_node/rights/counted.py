@@ -14,6 +14,7 @@ from partner_node.receipts.counted_sets import CountedSets, handle_files, shown
 from partner_node.receipts.handle_files import Part
 from partner_node.rights.case import Case
 from partner_node.store.audit_log import AuditLog
+from partner_node.store.node_store import NodeStore
 from partner_node.store.records import RunRecord
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
@@ -125,6 +126,29 @@ def receipt_of(case: Case, run: str | None) -> Given:
         checkpoint=checkpoint,
         runs=tuple(told),
     )
+
+
+def key_of_run(store: NodeStore, run: str) -> tuple[bytes, bytes]:
+    """The id of a run, and its key of receipts, for an auditor at this node.
+
+    Whoever has it can tell whose a handle of that run is, for every id that he knows.
+
+    Args:
+        run: The first digits of its id.
+
+    Raises:
+        RuleError: There is no such run, or more than one, or it has no key any more
+            (E-RECEIPT-NONE).
+    """
+    found = [one.run_id for one in store.runs() if one.run_id.hex().startswith(run)]
+    key = CountedSets(store).key(found[0]) if len(found) == 1 else None
+    if key is None:
+        raise RuleError(
+            f"{len(found)} runs begin with {run!r}, and one with a key of receipts is needed",
+            code="E-RECEIPT-NONE",
+            remedy="`fedseg-node status` lists runs; records are kept as long as agreed",
+        )
+    return found[0], key
 
 
 def _is_under(case: Case, record: RunRecord) -> bool:

@@ -39,8 +39,8 @@ def rounds_words(told: tuple[Told, ...]) -> list[str]:
     []
     """
     return [
-        f"{_rounds([one.round for one in some])}: {STATES[state]}"
-        + ("" if left else ", in an answer that was held and never left")
+        f"{_rounds([one.round for one in some])}: {STATES[state]}, by what was written down "
+        f"{_when(some)}" + ("" if left else ", in an answer that was held and never left")
         for (state, left), some in _alike(told)
     ]
 
@@ -53,6 +53,11 @@ def _alike(told: tuple[Told, ...]) -> Iterator[tuple[tuple[str, bool], list[Told
 def _rounds(indexes: list[int]) -> str:
     first, last = round_number(indexes[0]), round_number(indexes[-1])
     return f"round {first}" if first == last else f"rounds {first} to {last}"
+
+
+def _when(some: list[Told]) -> str:
+    first, last = (one.at[:16].replace("T", " ") for one in (some[0], some[-1]))
+    return f"at {first} UTC" if first == last else f"from {first} to {last} UTC"
 
 
 def _title(case: Case) -> str:
@@ -98,7 +103,7 @@ def _sections(case: Case, given: Given) -> Iterator[Section]:
         paragraphs=("The receipt shows what this machine wrote down at the time.",),
         items=(
             "It could have written down another set than it counted. An auditor, or the authority, "
-            "can look whether it did.",
+            "can compare the sets with this machine's other records.",
             "It could show you the place of somebody else. Ask twice: two receipts that do not go "
             "together show that, and so does the key that an auditor may be shown.",
         ),

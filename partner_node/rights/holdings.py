@@ -146,7 +146,12 @@ class Holdings:
                 for run in self.runs
             ],
             "runs_mean": "customers who might be counted at the time were part of sums over all of "
-            f"them, hidden under masks{noise}; which customers these were is not recorded",
+            f"them, hidden under masks{noise}; "
+            + (
+                "a receipt shows in which of them the customer was counted"
+                if self.gives_receipts
+                else "which customers these were is not recorded"
+            ),
             "purpose": {"term": agreement.purpose.term, "text": agreement.purpose.text},
             "notice_version": agreement.purpose.notice_version,
             "legal_basis": {"basis": basis.basis, "reference": basis.reference},

@@ -14,6 +14,10 @@ _STAYS: Final = (
     "a sealed entry, so that the customer is not counted again while your own data still have it: "
     "delete it there"
 )
+_IN_SETS: Final = (
+    "its place in the sets of customers that answers counted, under a keyed hash and until the "
+    "records of their runs are deleted: its receipts are made of it"
+)
 _NEXT_RELEASE: Final = "the next run forms segments without this customer"
 
 
@@ -93,18 +97,28 @@ class Remainder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """A customer who is left out and erased, and what stays of it."""
+    """A customer who is left out and erased, and what stays of it.
+
+    Attributes:
+        in_sets: Whether it is on record who was counted in runs of before.
+    """
 
     left_out: LeftOut
     in_releases: tuple[Remainder, ...]
+    in_sets: bool
 
     def to_dict(self) -> dict[str, Any]:
         """What was done, and what stays, as JSON values."""
         return self.left_out.to_dict() | {
-            "stays": _STAYS,
+            "stays": self.stays,
             "in_releases": [one.to_dict() for one in self.in_releases],
             "next_release": _NEXT_RELEASE,
         }
+
+    @property
+    def stays(self) -> str:
+        """What stays, in words."""
+        return f"{_STAYS}; and {_IN_SETS}" if self.in_sets else _STAYS
 
     def headline(self, subject: str) -> str:
         """What was done; that no file holds the customer only where every file is known."""
@@ -126,7 +140,7 @@ class Erased:
             *self.left_out.words,
             "Releases hold sums over all partners' customers, which stay; for one customer they "
             f"mean: {promised or 'nothing'}.",
-            f"What stays is {_STAYS}.",
+            f"What stays is {self.stays}.",
         ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Set
 from datetime import date
 from typing import get_args
 
+from partner_node.receipts.counted_sets import CountedSets
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.register.requests import Request, Wish
 from partner_node.rights.case import Case
@@ -43,7 +44,11 @@ def leave_out(case: Case, wish: Wish) -> LeftOut:
 
 def erase(case: Case) -> Erased:
     """Have the customer not be counted any more, and say what stays of it."""
-    return Erased(left_out=leave_out(case, "erasure"), in_releases=case.remainders())
+    return Erased(
+        left_out=leave_out(case, "erasure"),
+        in_releases=case.remainders(),
+        in_sets=CountedSets(case.store).any_kept,
+    )
 
 
 def take_back(case: Case, received: date | None) -> tuple[TakenBack, Receipt]:

@@ -162,17 +162,19 @@ def check_together(receipts: Sequence[Checked]) -> None:
                     raise _two("show two sets for one")
 
 
-def check_opened(run: CheckedRun, key: bytes, customer: str) -> None:
-    """Check with a run's key that a receipt is about the customer with an id, for an auditor.
+def check_opened(receipt: Checked, key: bytes, customer: str) -> None:
+    """Check with the key of one of its runs that a receipt is about the customer with an id.
 
     Raises:
-        LogError: It is not the key of the log's commitment, or the handle is another customer's
-            (E-RECEIPT-HANDLE).
+        LogError: The log was told of that key for none of its runs, or the handle is another
+            customer's (E-RECEIPT-HANDLE).
         MalformedError: A key of another length.
     """
-    if any(one.key != key_commitment(key) for one in run.sets):
+    told = key_commitment(key)
+    opened = [run for run in receipt.runs if told in {one.key for one in run.sets}]
+    if not opened:
         raise does_not_hold("this is not the key that the log was told of", "E-RECEIPT-HANDLE")
-    if run.shown.handle != handle(key, customer):
+    if any(run.shown.handle != handle(key, customer) for run in opened):
         raise does_not_hold("the receipt shows another customer's handle", "E-RECEIPT-HANDLE")
 
 

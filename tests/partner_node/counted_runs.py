@@ -27,7 +27,7 @@ from simulations.federation import AgreedFederation
 from tests.partner_node.nodes import OTHERS, draft, init_words
 from tests.shell import Shell
 
-IDS = [f"c{number:03}" for number in range(60)]
+IDS = [f"K-{number:03}" for number in range(60)]
 
 
 class CountedRuns:

@@ -1741,4 +1741,17 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            agreement=None,\n",
         "test_evidence.py::test_of_several_agreements_a_document_counts_the_questions_of_its_own",
     ),
+        "partner_node/customers/source_customers.py",
+        "            for ids, vectors in self.identified():\n                _note(noted, ids)\n",
+        "            for ids, vectors in self.identified():\n",
+        "test_counted.py::"
+        "test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores",
+    ),
+    (
+        "partner_node/customers/source_customers.py",
+        "            _note(noted, ids)\n            yield with_scores",
+        "            yield with_scores",
+        "test_counted.py::"
+        "test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores",
+    ),
 ]

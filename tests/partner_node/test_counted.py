@@ -19,22 +19,29 @@ from typing import Any
 import numpy as np
 import pytest
 
+from partner_node.customers.source_customers import SourceCustomers
 from partner_node.egress.settings import EgressSection
 from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.receipts.counting import Counting
 from partner_node.receipts.handle_files import between, joined, marked, pack, unpack
 from partner_node.segments.retention import purge
+from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
+from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RunFailedError
 from protocol.log.checking import check_log
 from protocol.log.entries import Entry
 from protocol.messages import Announce
 from protocol.receipts.buckets import least_bits
 from protocol.receipts.handles import handle, handles, in_order
+from protocol.strict import Fields
+from simulations.federation import FeatureTerms
 from tests import effort
 from tests.partner_node.counted_runs import IDS, CountedRuns, made_folder
 from tests.partner_node.nodes import shell  # noqa: F401 - a fixture
+from tests.partner_node.test_consent_rules import IDS as SPIED
+from tests.partner_node.test_consent_rules import SpySource
 from tests.shell import Shell
 
 
@@ -57,25 +64,30 @@ def test_whoever_objects_between_rounds_has_it_proved_from_the_next_round_on(
     shell: Shell, runs: CountedRuns, tmp_path: Path
 ) -> None:
     folder = tmp_path / "node"
-    runs.before[2] = lambda: shell.json("rights", "object", "--subject", "c007", "--dir", folder)
+    runs.before[2] = lambda: shell.json("rights", "object", "--subject", "K-007", "--dir", folder)
     runs.fed.run()
     rounds = len(runs.logged("counted"))
     assert rounds >= 3
-    told = receipt(shell, runs, "c007", "--out", "c007.json")
+    told = receipt(shell, runs, "K-007", "--out", "K-007.json")
     assert states(told) == ["counted"] * 2 + ["not-counted"] * (rounds - 2)
     assert [one["round"] for one in told["answers"]] == list(range(1, rounds + 1))
     assert all(one["left"] for one in told["answers"])
-    assert states(receipt(shell, runs, "c008", "--out", "c008.json")) == ["counted"] * rounds
+    assert states(receipt(shell, runs, "K-008", "--out", "K-008.json")) == ["counted"] * rounds
     assert states(receipt(shell, runs, "stranger")) == ["not-counted"] * rounds
-    checked = shell.json("rights", "check-receipt", "c007.json", "c008.json", "--key", told["key"])
+    checked = shell.json(
+        "rights", "check-receipt", "K-007.json", "K-008.json", "--key", told["key"]
+    )
     assert states(checked["receipts"][0]) == states(told)
-    assert (tmp_path / "c007.json").stat().st_mode & 0o777 == 0o600
-    for name in ("c007.txt", "c007.html"):
-        receipt(shell, runs, "c007", "--out", name)
-        letter = (tmp_path / name).read_text()
-        assert "In rounds 1 to 2: counted." in letter
-        assert f"In rounds 3 to {rounds}: not counted." in letter or rounds == 3
-        assert told["key"] in letter.replace("\n", "")
+    assert (tmp_path / "K-007.json").stat().st_mode & 0o777 == 0o600
+    for name in ("K-007.txt", "K-007.html"):
+        receipt(shell, runs, "K-007", "--out", name)
+        letter = " ".join((tmp_path / name).read_text().split())
+        assert "In rounds 1 to 2: counted, by what was written down at 20" in letter
+        assert f"In rounds 3 to {rounds}: not counted, by" in letter or rounds == 3
+        assert told["key"] in letter
+    erased = shell.json("rights", "erase", "--subject", "K-008", "--dir", folder)
+    assert "sets of customers that answers counted" in erased["stays"]
+    assert states(receipt(shell, runs, "K-008")) == ["counted"] * rounds
     entry = runs.logged("counted")[0]
     assert set(entry) == {
         "at", "kind", "agreement", "run", "round", "number", "context", "key", "bits", "root",
@@ -97,7 +109,7 @@ def test_what_each_round_counted_is_what_is_kept_of_it(
 
     monkeypatch.setattr(Counting, "add", noting)
     folder = tmp_path / "node"
-    for number, out in ((1, "c001"), (2, "c002"), (3, "c003")):
+    for number, out in ((1, "K-001"), (2, "K-002"), (3, "K-003")):
         runs.before[number] = lambda o=out: shell.json(  # type: ignore[misc]
             "rights", "object", "--subject", o, "--dir", folder
         )
@@ -105,7 +117,7 @@ def test_what_each_round_counted_is_what_is_kept_of_it(
     key = runs.sets.key(runs.run_id)
     assert key is not None
     assert [len(one) for one in seen] == [60, 59, 58, 57][: len(seen)]
-    for subject in ("c000", "c001", "c002", "c003", "c059", "nobody"):
+    for subject in ("K-000", "K-001", "K-002", "K-003", "K-059", "nobody"):
         told = receipt(shell, runs, subject)
         wanted = ["counted" if handle(key, subject) in one else "not-counted" for one in seen]
         assert states(told) == wanted
@@ -129,7 +141,7 @@ def test_a_customer_who_comes_in_mid_run_is_shown_from_then_on(
     assert states(receipt(shell, runs, "new")) == [
         "not-counted", "counted", *["not-counted"] * (rounds - 2),
     ]  # fmt: skip
-    assert states(receipt(shell, runs, "c001")) == ["counted"] * rounds
+    assert states(receipt(shell, runs, "K-001")) == ["counted"] * rounds
     assert [one.count for one in runs.sets.parts(runs.run_id)] == [60, 1]
     assert len({one["key"] for one in runs.logged("counted")}) == 1
 
@@ -272,10 +284,11 @@ def test_an_answer_that_was_held_and_refused_is_said_never_to_have_left(
     runs.node._egress = EgressSection(hold="answers")
     with pytest.raises(RunFailedError):
         runs.fed.run()
-    told = receipt(shell, runs, "c001", "--out", "c001.txt")
+    told = receipt(shell, runs, "K-001", "--out", "K-001.txt")
     assert [(one["state"], one["left"]) for one in told["answers"]] == [("counted", False)]
-    letter = (tmp_path / "c001.txt").read_text()
-    assert "In round 1: counted, in an answer that was held and never left." in letter
+    letter = " ".join((tmp_path / "K-001.txt").read_text().split())
+    assert "In round 1: counted, by" in letter
+    assert "in an answer that was held and never left." in letter
 
 
 def test_where_no_sets_are_kept_nobody_is_said_not_to_be_counted(
@@ -293,12 +306,12 @@ def test_where_no_sets_are_kept_nobody_is_said_not_to_be_counted(
     runs.before = {1: lambda: keep(False), 2: lambda: keep(True)}
     runs.fed.run()
     rounds = len({one["round"] for one in runs.logged("left") if one["what"][:6] == "MASKED"})
-    told = receipt(shell, runs, "c001", "--out", "c001.json")
+    told = receipt(shell, runs, "K-001", "--out", "K-001.json")
     assert sorted((one["round"], one["state"]) for one in told["answers"]) == [
         (number, "not-recorded" if number == 2 else "counted") for number in range(1, rounds + 1)
     ]
     assert [one["kept"] for one in runs.logged("receipts")] == [False, True]
-    shell.json("rights", "check-receipt", "c001.json", "--key", told["key"])
+    shell.json("rights", "check-receipt", "K-001.json", "--key", told["key"])
     everybody = receipt(shell, runs, "stranger")
     assert {one["round"] for one in everybody["answers"] if one["state"] == "not-counted"} == (
         set(range(1, rounds + 1)) - {2}
@@ -450,15 +463,15 @@ def test_files_that_are_gone_are_said_and_nothing_is_proved_with_less(
     runs.fed.run()
     (file,) = (tmp_path / "node" / "state" / "receipts").glob("*.handles")
     data = bytearray(file.read_bytes())
-    told = receipt(shell, runs, "c001")
+    told = receipt(shell, runs, "K-001")
     rounds = len(told["answers"])
     data[3] ^= 255
     file.write_bytes(data)
-    done = shell("rights", "receipt", "--subject", "c001", "--dir", tmp_path / "node")
+    done = shell("rights", "receipt", "--subject", "K-001", "--dir", tmp_path / "node")
     assert done.code != 0
     assert "E-RECEIPT-KEPT" in done.err
     file.unlink()
-    told = receipt(shell, runs, "c001", "--out", "gone.txt")
+    told = receipt(shell, runs, "K-001", "--out", "gone.txt")
     assert states(told) == ["not-recorded"] * rounds
     assert "is not kept any more" in " ".join((tmp_path / "gone.txt").read_text().split())
     assert "gone" in shell("rights", "receipt", "--subject", "c1", "--dir", tmp_path / "node").err
@@ -482,7 +495,7 @@ def test_there_is_no_receipt_before_the_first_answer_or_of_an_unknown_run(
         assert "E-RECEIPT-NONE" in done.err
     runs.fed.run()
     run = runs.run_id.hex()
-    assert states(receipt(shell, runs, "c001", "--run", run[:6]))
+    assert states(receipt(shell, runs, "K-001", "--run", run[:6]))
     done = shell(
         "rights", "receipt", "--subject", "c1", "--run", "ffff", "--dir", tmp_path / "node"
     )
@@ -493,14 +506,32 @@ def test_there_is_no_receipt_before_the_first_answer_or_of_an_unknown_run(
     assert "ends in none of" in done.err
 
 
+def test_an_auditor_holds_a_receipt_against_the_customers_id(
+    shell: Shell, runs: CountedRuns, tmp_path: Path
+) -> None:
+    runs.fed.run()
+    told = receipt(shell, runs, "K-001", "--out", "one.json")
+    run = runs.run_id.hex()
+    key = shell.json("rights", "receipt-key", run[:8], "--dir", tmp_path / "node")
+    assert (key["run"], len(key["run_key"])) == (run, 64)
+    words = ("rights", "check-receipt", "one.json", "--key", told["key"])
+    shell.json(*words, "--run-key", key["run_key"], "--subject", "K-001")
+    for opened, subject in ((key["run_key"], "K-002"), ("00" * 32, "K-001")):
+        done = shell(*words, "--run-key", opened, "--subject", subject)
+        assert "E-RECEIPT-HANDLE" in done.err
+    assert "belong together" in shell(*words, "--subject", "K-001").err
+    done = shell("rights", "receipt-key", "zz", "--dir", tmp_path / "node")
+    assert "E-RECEIPT-NONE" in done.err
+
+
 def test_a_changed_receipt_is_refused_by_the_command(
     shell: Shell, runs: CountedRuns, tmp_path: Path
 ) -> None:
     runs.fed.run()
-    told = receipt(shell, runs, "c001", "--out", "c001.json")
-    file = tmp_path / "c001.json"
+    told = receipt(shell, runs, "K-001", "--out", "K-001.json")
+    file = tmp_path / "K-001.json"
     file.write_text(file.read_text().replace("fedseg:counted", "fedseg:not-counted", 1))
-    done = shell("rights", "check-receipt", "c001.json", "--key", told["key"])
+    done = shell("rights", "check-receipt", "K-001.json", "--key", told["key"])
     assert done.code != 0
     assert "E-RECEIPT-SIGNATURE" in done.err
 
@@ -508,7 +539,7 @@ def test_a_changed_receipt_is_refused_by_the_command(
 def test_access_says_that_there_are_receipts(
     shell: Shell, runs: CountedRuns, tmp_path: Path
 ) -> None:
-    words = ("rights", "access", "--subject", "c001", "--dir", tmp_path / "node")
+    words = ("rights", "access", "--subject", "K-001", "--dir", tmp_path / "node")
     assert "is not recorded" in " ".join(shell(*words).out.split())
     runs.fed.run()
     said = " ".join(shell(*words).out.split())
@@ -520,7 +551,7 @@ def test_a_restored_backup_has_no_handles_and_says_so(
     shell: Shell, runs: CountedRuns, tmp_path: Path
 ) -> None:
     runs.fed.run()
-    told = receipt(shell, runs, "c001")
+    told = receipt(shell, runs, "K-001")
     shell.json("state", "backup", "b.fedseg", "--dir", tmp_path / "node")
     runs.store.close()
     words = (tmp_path / "node" / "keys" / "passphrase").read_bytes()
@@ -531,8 +562,54 @@ def test_a_restored_backup_has_no_handles_and_says_so(
     passphrase = tmp_path / "node" / "keys" / "passphrase"
     passphrase.write_bytes(words)
     passphrase.chmod(0o600)
-    again = shell.json("rights", "receipt", "--subject", "c001", "--dir", tmp_path / "node")
+    again = shell.json("rights", "receipt", "--subject", "K-001", "--dir", tmp_path / "node")
     assert states(again) == ["not-recorded"] * len(told["answers"])
+
+
+SPIED_FEATURES = [
+    Feature.read(Fields(FeatureTerms(name=name, min="0", max="10").to_dict(), name))
+    for name in ("visits", "spent")
+]
+
+
+class Everybody(SpySource):
+    """The ids and values of a source, with scores for those who gave one."""
+
+    def snapshot(self, terms: Any) -> Any:
+        return self
+
+    def of(self, ids: Any) -> Any:
+        return np.where(ids == ids[0], 3.0, np.nan)
+
+
+class Notes:
+    """Notes who is counted, in clear."""
+
+    hashing = "clear"
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def handles(self, ids: Any) -> Any:
+        return ids
+
+    def add(self, found: Any) -> None:
+        self.noted += list(found)
+
+
+def test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores() -> None:
+    """Who gave no score is counted, too: the answer has the number of customers from all."""
+    source = Everybody(np.full((len(SPIED), 2), 2.0))
+    terms = SatisfactionTerms(question="How?", lowest=1, highest=5)
+    customers = SourceCustomers(
+        source, SPIED_FEATURES, columns={}, chunk_rows=3,
+        gate=None, scores=source,
+    )  # fmt: skip
+    for ask in (customers.vectors, lambda noted: customers.scored(terms, noted)):
+        notes = Notes()
+        rows = sum(one.shape[0] for one in ask(notes))  # type: ignore[arg-type]
+        assert notes.noted == list(SPIED)
+        assert rows == len(SPIED)
 
 
 # --- files and marks -----------------------------------------------------------------------------

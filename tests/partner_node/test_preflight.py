@@ -167,7 +167,7 @@ def test_a_node_in_order_passes_and_says_what_it_found(lab: Lab) -> None:
     report = lab.check()
     assert report.passed, [i.to_dict() for i in report.items if not i.passed]
     assert [item.name for item in report.items] == [
-        "installation", "configuration", "keys and state", "retention", "agreement",
+        "installation", "configuration", "keys and state", "retention", "receipts", "agreement",
         "data", "consent", "budget", "coordinator",
     ]  # fmt: skip
     details = {item.name: item.details for item in report.items}

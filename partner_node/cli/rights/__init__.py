@@ -25,6 +25,7 @@ for _word, _command in (
     ("export", answers.export),
     ("receive", requests.receive),
     ("receipt", receipts.receipt),
+    ("receipt-key", receipts.receipt_key),
 ):
     app.command(_word)(noting(f"rights {_word}")(_command))
 app.command("list")(requests.list_requests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -10,10 +11,11 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.tables import filled_table
-from machine.text import how_many
+from machine.text import how_many, shown
 from partner_node.cli.options import HERE, Directory, Subject, Under
 from partner_node.cli.rights.options import Overwrite, check_files
 from partner_node.cli.rights.settling import case_under, write
+from partner_node.home import NodeHome
 from protocol.errors import UsageError
 from protocol.messages import round_number
 
@@ -84,12 +86,38 @@ def receipt(
     )
 
 
+def receipt_key(
+    run: Annotated[str, typer.Argument(help="The first digits of the run.")],
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Show an auditor a run's key, by which receipts are held against customers' ids."""
+    from partner_node.rights.counted import key_of_run  # Arrow takes long to import
+
+    home = NodeHome.load(directory)
+    with closing(home.store(home.keystore())) as store:
+        run_id, key = key_of_run(store, run)
+    output.result(
+        {"run": run_id.hex(), "run_key": key.hex()},
+        f"The key of run {run_id.hex()}, to which the log is committed: {key.hex()}",
+        "Whoever has it can tell, for every id that he knows, whether that customer was counted "
+        "there: for auditors alone.",
+    )
+
+
 def check_receipt(
     files: Annotated[
         list[Path],
         typer.Argument(help="Receipts of one log; several are held against each other, too."),
     ],
     key: Annotated[str, typer.Option(help="The log's verifier key, from a way that you trust.")],
+    run_key: Annotated[
+        str | None,
+        typer.Option(help="For auditors: the key of one of its runs, from `receipt-key`."),
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="With --run-key: the id of the customer it is said to be of.")
+    ] = None,
     format: Format = FormatOption,
 ) -> None:
     """Check receipts offline: no node is needed."""
@@ -97,10 +125,18 @@ def check_receipt(
     from protocol.log.notes import Ed25519Verifier, VerifierKey
     from protocol.receipts import checking
     from protocol.receipts.document import MAX_RECEIPT_BYTES
+    from protocol.receipts.handles import KEY_BYTES
+    from protocol.strict import Fields
 
+    if (run_key is None) != (subject is None):
+        raise UsageError("--run-key and --subject belong together", remedy="give both, or neither")
     log = Ed25519Verifier(VerifierKey.parse(key))
     found = [checking.check_receipt(read_file(one, MAX_RECEIPT_BYTES), log=log) for one in files]
     checking.check_together(found)
+    if run_key is not None and subject is not None:
+        opened = Fields({"run_key": run_key}, "option").hex("run_key", size=KEY_BYTES)
+        for checked in found:
+            checking.check_opened(checked, opened, subject)
     told = [one for checked in found for run in checked.runs for one in run.told]
     output.result(
         {
@@ -121,6 +157,7 @@ def check_receipt(
         f"About customer {found[0].receipt.principal}, as the partner calls it."
         if len({one.receipt.principal for one in found}) == 1
         else "",
+        f"By the run's key it is that of {shown(subject)}." if subject is not None else "",
     )
 
 
