@@ -227,6 +227,11 @@ class Document:
         for section in self.sections:
             yield from section.fields
 
+    def source_lines(self, field: Field) -> list[tuple[str, str]]:
+        """A field's sources, each with the command that shows it where a reader may have it."""
+        public = self.audience is Audience.PUBLIC
+        return [(words, "" if public else check) for words, check in source_lines(field.sources)]
+
     def of(self, state: State) -> list[Field]:
         """The fields in one state."""
         return [field for field in self.fields if field.state is state]

@@ -45,8 +45,8 @@ def guidelines(look: Look) -> Value:
     return by_program(
         look,
         "GDPR 35 and 36; the EDPB's template for data protection impact assessments (version 1.0 "
-        "of 10 March 2026, for consultation); WP248 rev.01; EDPB Guidelines 07/2020 on controller and "
-        "processor, 4/2019 on data protection by design and by default.",
+        "of 10 March 2026, for consultation); WP248 rev.01; EDPB Guidelines 07/2020 on controller "
+        "and processor, 4/2019 on data protection by design and by default.",
     )
 
 
