@@ -136,9 +136,10 @@ def _records(
 ) -> dict[str, Any]:
     agreement = signed.agreement
     missing = {party.id for party in missing_signatures(signed, file)}
-    size = store.log.size
+    size, stop = store.log.size, store.stop_of(agreement.hash)
     found: dict[str, Any] = {
         "signatures": {party.id: party.id not in missing for party in agreement.parties},
+        "stopped": None if stop is None else {"on": stop.at[:10], "by": stop.partner},
         "requests": {"by_right": _requests(store, now)},
         "deletions": _deletions(store),
         "log": {"entries": size, "root": store.log.root(size).hex()} if size else None,

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from partner_node.evidence import measured
 from partner_node.evidence.materials import materials_of
 from partner_node.home import NodeHome
 from partner_node.register.requests import RightsRegister
@@ -27,6 +28,7 @@ from protocol.log import entries as kinds
 from protocol.log.tree import leaf_hash
 from simulations.federation import EphemeralSealer
 from tests.partner_node.nodes import draft, installed, node, shell  # noqa: F401 - fixtures
+from tests.protocol.evidence.materials import materials as everything
 from tests.shell import Shell
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -115,9 +117,8 @@ def test_a_key_store_or_authority_that_cannot_be_read_is_not_asserted(
     made = seen(folder)
     home.config.keys.store.write_text("{}")
     assert "key_store" in made.measured
-    from partner_node.evidence.measured import measured_at  # here alone
 
-    assert "key_store" not in measured_at(home)
+    assert "key_store" not in measured.measured_at(home)
 
 
 def test_requests_are_counted_by_right_and_by_whether_they_were_in_time(
@@ -207,6 +208,31 @@ def test_an_assessment_is_made_before_anybody_signs(
     ]
     said = fields_of(shell, node, "arrangement", *asked)["signatures"]["values"]
     assert said == ["Signed by other-0, other-1; not by north."]
+
+
+def test_a_stopped_agreement_is_told_as_stopped(shell: Shell, installed: Path) -> None:
+    assert "STOPPED" not in str(fields_of(shell, installed, "record"))
+    shell.json("agreement", "stop", "--out", "stop.json", "--yes", "--dir", installed)
+    said = fields_of(shell, installed, "record")["period"]["values"][0]
+    assert said == f"STOPPED on {TODAY:%Y-%m-%d} by north."
+
+
+def test_every_fact_that_documents_read_is_one_that_a_node_has(installed: Path) -> None:
+    made = seen(installed)
+    there = {
+        "setting": {*made.settings},
+        "record": {*made.records, "ledger"},
+        "measured": {*measured.NAMES},
+        "program": {*made.program},
+        "home": {"customers"},
+        "log": {*kinds.KINDS},
+    }
+    for form in AT_NODE.values():
+        for asked in form.asked:
+            _, look, _ = form.looked(asked, everything("node"))
+            for source in look.sources:
+                if source.kind != "agreement":
+                    assert source.where in there[source.kind], (form.kind, asked.key)
 
 
 # --- the log ------------------------------------------------------------------------------------
