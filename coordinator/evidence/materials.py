@@ -17,6 +17,7 @@ from machine.files import open_regular
 from machine.modes import modes_words
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Software
+from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError
 from protocol.evidence.looking import Materials
 
@@ -62,6 +63,8 @@ def _records(store: CoordinatorStore, agreement: Agreement) -> dict[str, Any]:
     published = next(one for one in store.agreements() if one.agreement.hash == agreement.hash)
     missing = {party.id for party in published.missing()}
     states = [row.state for row in store.runs_of(agreement.hash)]
+    stops = [SignedStop.from_bytes(one) for one in store.stops_of(agreement.hash)]
+    stop = min(stops, key=lambda one: one.at, default=None)
     ended = {FINISHED: states.count(FINISHED), FAILED: states.count(FAILED)}
     return {
         "signatures": {party.id: party.id not in missing for party in agreement.parties},
@@ -70,6 +73,7 @@ def _records(store: CoordinatorStore, agreement: Agreement) -> dict[str, Any]:
             "failed": ended[FAILED],
             "open": len(states) - sum(ended.values()),
         },
+        "stopped": None if stop is None else {"on": stop.at[:10], "by": stop.partner},
         "releases": _releases(store, agreement),
     }
 

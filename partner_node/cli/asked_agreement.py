@@ -10,6 +10,7 @@ import typer
 from partner_node.agreement_files import read_agreement
 from partner_node.home import NodeHome
 from protocol.agreement.document import Agreement
+from protocol.signed_agreement import SignedAgreement
 
 AgreementFile = Annotated[
     Path | None,
@@ -26,13 +27,20 @@ def asked_of(directory: Path, under: str | None, file: Path | None) -> tuple[Nod
     Raises:
         FedsegError: The folder or the agreement cannot be read; as `NodeHome.chosen`.
     """
+    place, signed, _ = asked_signed(directory, under, file)
+    return place, signed.agreement
+
+
+def asked_signed(
+    directory: Path, under: str | None, file: Path | None
+) -> tuple[NodeHome, SignedAgreement, Path]:
+    """As `asked_of`, with the signatures that there are, and the file."""
     home = NodeHome.load(directory)
     if file is not None:
         remedy = "correct --agreement, or ask the operator for the file"
-        agreement = home.with_keys(read_agreement(file, remedy=remedy)).agreement
-        return home.under(agreement.id), agreement
+        signed = home.with_keys(read_agreement(file, remedy=remedy))
+        return home.under(signed.agreement.id), signed, file
     place = home.chosen(under)
     remedy = f"name one, signed or not: --agreement FILE; {place.awaited}"
-    return place, place.with_keys(
-        read_agreement(place.config.node.agreement, remedy=remedy)
-    ).agreement
+    installed = place.config.node.agreement
+    return place, place.with_keys(read_agreement(installed, remedy=remedy)), installed

@@ -13,9 +13,9 @@ import typer
 from machine.console import Format, FormatOption, output
 from machine.delivering import OutOption, Written, WrittenOption, deliver, read_toml, write_new
 from machine.text import shown
+from partner_node.cli.asked_agreement import asked_signed
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.evidence.materials import materials_of
-from partner_node.home import NodeHome
 from protocol.evidence.answers import (
     BAD_ANSWERS,
     answers_template,
@@ -37,6 +37,13 @@ Answers = Annotated[
     Path | None,
     typer.Option(help="File with what people judged, as `evidence answers` begins one."),
 ]
+AgreementFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--agreement",
+        help="Of this agreement, signed or not, and not the installed one: before anybody signs.",
+    ),
+]
 Complete = Annotated[
     bool,
     typer.Option("--complete", help="Refuse while anything is missing or not answered."),
@@ -49,15 +56,16 @@ def _command(form: Form) -> Callable[..., None]:
         answers: Answers = None,
         complete: Complete = False,
         under: Under = None,
+        agreement: AgreementFile = None,
         directory: Directory = HERE,
         format: Written = WrittenOption,
     ) -> None:
         now = datetime.now(UTC)
         kept = {} if answers is None else read_toml(answers, code=BAD_ANSWERS)
         said = read_answers(kept, form, now.date())
-        home = NodeHome.load(directory).chosen(under)
+        home, signed, file = asked_signed(directory, under, agreement)
         with closing(home.store(home.keystore())) as store:
-            made = materials_of(home, home.signed_agreement(), store, now)
+            made = materials_of(home, signed, store, now, file=file)
         document = form.filled(made, said)
         if complete:
             check_complete(document)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata, resources
+from pathlib import Path
 from typing import Any, Final
 
 from partner_node.agreement_files import missing_signatures
@@ -51,12 +52,13 @@ FILLS: Final[Mapping[str, str]] = {
 
 
 def materials_of(
-    home: NodeHome, signed: SignedAgreement, store: NodeStore, now: datetime
+    home: NodeHome, signed: SignedAgreement, store: NodeStore, now: datetime, *, file: Path
 ) -> Materials:
     """Everything that this node's documents about one agreement are made of.
 
     Args:
         home: As `NodeHome.under` the agreement.
+        file: The agreement's file, for messages.
 
     Raises:
         AgreementError: A signature of the agreement is wrong (E-AGR-SIGNATURE).
@@ -71,7 +73,7 @@ def materials_of(
         about=agreement.named(),
         settings=_settings(home),
         log=log_facts(store.log, agreement),
-        records=_records(home, signed, store, now),
+        records=_records(signed, file, store, now),
         measured=measured_at(home),
         program={"version": installed.version, "sha256": installed.sha256.hex()},
         home=_counts(store, agreement),
@@ -130,13 +132,14 @@ def _entry(log: AuditLog, number: int) -> Entry:
 
 
 def _records(
-    home: NodeHome, signed: SignedAgreement, store: NodeStore, now: datetime
+    signed: SignedAgreement, file: Path, store: NodeStore, now: datetime
 ) -> dict[str, Any]:
     agreement = signed.agreement
-    missing = {party.id for party in missing_signatures(signed, home.config.node.agreement)}
-    size = store.log.size
+    missing = {party.id for party in missing_signatures(signed, file)}
+    size, stop = store.log.size, store.stop_of(agreement.hash)
     found: dict[str, Any] = {
         "signatures": {party.id: party.id not in missing for party in agreement.parties},
+        "stopped": None if stop is None else {"on": stop.at[:10], "by": stop.partner},
         "requests": {"by_right": _requests(store, now)},
         "deletions": _deletions(store),
         "log": {"entries": size, "root": store.log.root(size).hex()} if size else None,

@@ -15,6 +15,8 @@ from machine.modes import modes_words
 from partner_node.home import NodeHome
 from protocol.errors import FedsegError
 
+#: What may be found.
+NAMES: Final = ("key_store", "modes", "authority", "backup")
 _MOST_BYTES: Final = 1 << 20
 
 

@@ -61,8 +61,8 @@ def refusals(look: Look) -> Value:
     if found is None:
         return text(f"None since the log began on {_day(begun.first.at)}.")
     return text(
-        f"{counted(found.count, 'request')} refused, the last on {_day(found.last.at)} "
-        f"({found.last.about.get('code')})."
+        f"{counted(found.count, 'request')} refused, under all agreements of this node, the last "
+        f"on {_day(found.last.at)} ({found.last.about.get('code')})."
     )
 
 

@@ -136,7 +136,7 @@ def subjects(look: Look) -> Value:
 
 def features(look: Look) -> Value:
     """Which data, and between which bounds."""
-    rows = tuple(
+    rows = [
         (
             str(look.clause(f"{one}.name")),
             str(look.maybe(f"{one}.category") or "not stated"),
@@ -144,8 +144,12 @@ def features(look: Look) -> Value:
             _bounds(look, one),
         )
         for one in look.each("features")
-    )
-    return Value(grid=Grid(headers=("Data", "Category", "Unit", "Values used"), rows=rows))
+    ]
+    if look.maybe("plan.satisfaction"):
+        asked = look.clause("plan.satisfaction.question")
+        low, high = (look.clause(f"plan.satisfaction.{end}") for end in ("lowest", "highest"))
+        rows.append((f"newest answer to “{asked}”", "not stated", "score", f"{low} to {high}"))
+    return Value(grid=Grid(headers=("Data", "Category", "Unit", "Values used"), rows=tuple(rows)))
 
 
 def necessities(look: Look) -> Value:
@@ -231,9 +235,11 @@ def transfers(look: Look) -> Value:
 
 def period(look: Look) -> Value:
     """From when until when."""
+    stopped = look.record_if_any("stopped")
     return text(
+        *([f"STOPPED on {stopped['on']} by {stopped['by']}."] if stopped else []),
         f"From {str(look.clause('effective'))[:10]} to {str(look.clause('expires'))[:10]}; after "
-        f"{str(look.clause('review_by'))[:10]} no run begins until a new version is signed."
+        f"{str(look.clause('review_by'))[:10]} no run begins until a new version is signed.",
     )
 
 

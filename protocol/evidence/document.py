@@ -105,15 +105,22 @@ class Answer:
     Attributes:
         by: Who.
         on: On which day.
+        outdated: Whether that was before this version of the agreement took effect.
     """
 
     text: str
     by: str
     on: date
+    outdated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
-        return {"text": self.text, "by": self.by, "on": self.on.isoformat()}
+        return {
+            "text": self.text,
+            "by": self.by,
+            "on": self.on.isoformat(),
+            "before_this_version": self.outdated,
+        }
 
     def words(self, today: date) -> str:
         """By whom and when, and how long ago.
@@ -123,7 +130,10 @@ class Answer:
         """
         days = (today - self.on).days
         ago = "today" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
-        return f"said by {self.by} on {self.on.isoformat()}, {ago}"
+        words = f"said by {self.by} on {self.on.isoformat()}, {ago}"
+        if self.outdated:
+            words += ", before this version of the agreement took effect: look at it again"
+        return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +226,11 @@ class Document:
         """Every field, in order."""
         for section in self.sections:
             yield from section.fields
+
+    def source_lines(self, field: Field) -> list[tuple[str, str]]:
+        """A field's sources, each with the command that shows it where a reader may have it."""
+        public = self.audience is Audience.PUBLIC
+        return [(words, "" if public else check) for words, check in source_lines(field.sources)]
 
     def of(self, state: State) -> list[Field]:
         """The fields in one state."""

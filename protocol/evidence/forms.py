@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.evidence.document import (
     Answer,
@@ -75,7 +75,11 @@ class Form:
         Args:
             answers: What people said, by the keys of the fields that ask them.
         """
-        said = answers or {}
+        effective = str(materials.agreement.get("effective", ""))[:10]
+        said = {
+            key: replace(answer, outdated=answer.on.isoformat() < effective)
+            for key, answer in (answers or {}).items()
+        }
         return Document(
             kind=self.kind,
             title=self.title,

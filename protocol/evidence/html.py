@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from typing import Final
 
-from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State, source_lines
+from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State
 from protocol.evidence.style import STYLE
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
@@ -92,7 +92,7 @@ def _field(field: Field, document: Document, safe: Callable[[str], str]) -> Iter
     if field.sources:
         sources = "; ".join(
             safe(words) + (f" (<code>{safe(check)}</code>)" if check else "")
-            for words, check in source_lines(field.sources)
+            for words, check in document.source_lines(field)
         )
         yield f'<p class="from">From: {sources}</p>'
     yield "</div>\n</div>"

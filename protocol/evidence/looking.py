@@ -181,6 +181,13 @@ class Look:
         """What is on record; raises Missing."""
         return self._needed("record", name, self._materials.records.get(name))
 
+    def record_if_any(self, name: str) -> Any:
+        """The same, None where nothing is."""
+        found = self._materials.records.get(name)
+        if not _is_empty(found):
+            self._note("record", name, optional=True)
+        return found
+
     def measured(self, name: str) -> Any:
         """What was looked at; raises Missing."""
         return self._needed("measured", name, self._materials.measured.get(name))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State, source_lines
+from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State
 
 _MEANT: Final = re.compile(r"([\\`*_{}\[\]<>#|~!])")
 
@@ -54,7 +54,7 @@ def _field(field: Field, document: Document, safe: Callable[[str], str]) -> Iter
     if field.sources:
         sources = (
             safe(words) + (f" (`{check}`)" if check else "")
-            for words, check in source_lines(field.sources)
+            for words, check in document.source_lines(field)
         )
         yield from (f"<small>From: {'; '.join(sources)}</small>", "")
 

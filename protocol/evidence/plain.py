@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from protocol.evidence.document import NO_ADVICE, Document, Field, State, source_lines
+from protocol.evidence.document import NO_ADVICE, Document, Field, State
 
 
 def as_lines(document: Document, shown: Callable[[str], str]) -> list[str]:
@@ -43,4 +43,4 @@ def _field(field: Field, document: Document) -> Iterator[str]:
             cells = zip(field.value.grid.headers, row, strict=True)
             yield "    - " + "; ".join(f"{header}: {cell}" for header, cell in cells)
     if field.sources:
-        yield "    from: " + "; ".join(words for words, _ in source_lines(field.sources))
+        yield "    from: " + "; ".join(words for words, _ in document.source_lines(field))

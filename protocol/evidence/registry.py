@@ -26,6 +26,10 @@ def _curator(look: Look) -> Value:
     return text(", ".join(names))
 
 
+def _use(look: Look) -> Value:
+    return text(str(look.clause("purpose.text")))
+
+
 def _description(look: Look) -> Value:
     segments = look.clause("plan.n_clusters")
     return text(
@@ -199,7 +203,7 @@ FORM: Final = Form(
             _asked("name", "Name", _name),
             _asked("data_curator", "Data curator", _curator, "dpv:hasDataController"),
             _asked("description", "Description", _description),
-            _asked("intended_use", "Intended use", agreed.purpose, "dpv:hasPurpose"),
+            _asked("intended_use", "Intended use", _use, "dpv:hasPurpose"),
             _asked("data_product_type", "Type of data product", _kind),
             _asked("data_product_region", "Region", _region, "dpv:hasJurisdiction"),
             _asked("data_product_sector", "Sector", None, judge="Which sector, in the words of the "

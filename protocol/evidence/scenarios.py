@@ -31,6 +31,34 @@ def scope(look: Look) -> Value:
     )
 
 
+def made_anew(look: Look) -> Value:
+    """That the document is made of facts each time, and of which agreement."""
+    return text(
+        f"Made on {look.now:%Y-%m-%d} from version {look.clause('version')} of agreement "
+        f"{look.clause('id')}; it is made anew from the facts whenever it is asked for. Keep those "
+        "that were validated."
+    )
+
+
+def guidelines(look: Look) -> Value:
+    """What the form follows."""
+    return by_program(
+        look,
+        "GDPR 35 and 36; the EDPB's template for data protection impact assessments (version 1.0 "
+        "of 10 March 2026, for consultation); WP248 rev.01; EDPB Guidelines 07/2020 on controller "
+        "and processor, 4/2019 on data protection by design and by default.",
+    )
+
+
+def implemented(look: Look) -> Value:
+    """Which measures are in place, and which are promises."""
+    return by_program(
+        look,
+        "What the program does is implemented in the build that is named as its source. What "
+        "parties promise in words (duties of the agreement) no program checks.",
+    )
+
+
 def nature(look: Look) -> Value:
     """What happens, in a sentence."""
     return by_program(

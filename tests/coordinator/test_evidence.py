@@ -20,6 +20,7 @@ from tests.coordinator.test_coordinator_cli import (
     published,
     shell,
 )
+from tests.protocol.evidence.materials import materials as everything
 from tests.shell import Shell
 
 __all__ = ["cards", "copies", "draft", "home", "published", "shell"]
@@ -99,3 +100,20 @@ def test_answers_are_taken_and_a_blank_document_is_refused(
     )
     assert refused["code"] == "E-EVIDENCE-BLANK"
     assert "place" not in refused["message"]
+
+
+def test_every_fact_that_documents_read_is_one_that_the_coordinator_has(published: Path) -> None:
+    config = CoordinatorConfig.load(published)
+    store = config.open_store()
+    made = materials_of(config, store, chosen_in_force(store, "", NOW), NOW)
+    there = {
+        "record": {*made.records},
+        "measured": {*made.measured, "backup"},
+        "program": {*made.program},
+    }
+    for form in AT_COORDINATOR.values():
+        for asked in form.asked:
+            _, look, _ = form.looked(asked, everything("coordinator"))
+            for source in look.sources:
+                if source.kind != "agreement":
+                    assert source.where in there[source.kind], (form.kind, asked.key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -178,6 +179,27 @@ def test_a_second_run_draws_other_noise(first: SimpleNamespace, second: SimpleNa
     assert sizes[0] != sizes[1]
     centres = [np.array([s.centre for s in release.segments]) for release in releases]
     assert centres[0].shape != centres[1].shape or (centres[0] != centres[1]).any()
+
+
+def test_documents_after_a_run_are_filled_from_it(
+    deployed: Deployment, first: SimpleNamespace
+) -> None:
+    for document in ("record", "dpia", "arrangement", "registry"):
+        found = said(deployed, "north", "evidence", document)
+        fields = {one["key"]: one for part in found["sections"] for one in part["fields"]}
+        from_log = {s["where"] for one in fields.values() for s in one["sources"]
+                    if s["kind"] == "log"}  # fmt: skip
+        missing = {key for key, one in fields.items() if one["state"] == "missing"}
+        if document == "record":
+            assert {"left", "question", "agreement-signed"} <= from_log
+            assert missing == {"source", "security.backup"}
+        elif document == "dpia":
+            assert " customers; at most " in fields["1.1.d.scope"]["values"][0]
+        else:
+            assert found["share"] >= 0.8
+            assert not missing
+    (rho,) = fields["deployment.privacy_loss.privacy_parameters.rho"]["values"]
+    assert first.release.privacy.rho <= Decimal(rho), "what is published bounds what was spent"
 
 
 def test_own_customers_are_assigned_and_stay_here(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from partner_node.evidence import measured
 from partner_node.evidence.materials import materials_of
 from partner_node.home import NodeHome
 from partner_node.register.requests import RightsRegister
@@ -26,7 +27,8 @@ from protocol.evidence.looking import Materials
 from protocol.log import entries as kinds
 from protocol.log.tree import leaf_hash
 from simulations.federation import EphemeralSealer
-from tests.partner_node.nodes import installed, node, shell  # noqa: F401 - fixtures
+from tests.partner_node.nodes import draft, installed, node, shell  # noqa: F401 - fixtures
+from tests.protocol.evidence.materials import materials as everything
 from tests.shell import Shell
 
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -43,7 +45,9 @@ def seen(folder: Path) -> Materials:
     """What the documents of a folder are made of."""
     home = NodeHome.load(folder)
     with closing(home.store(home.keystore())) as store:
-        return materials_of(home, home.signed_agreement(), store, TODAY)
+        return materials_of(
+            home, home.signed_agreement(), store, TODAY, file=home.config.node.agreement
+        )
 
 
 @pytest.mark.parametrize("document", AT_NODE)
@@ -113,9 +117,8 @@ def test_a_key_store_or_authority_that_cannot_be_read_is_not_asserted(
     made = seen(folder)
     home.config.keys.store.write_text("{}")
     assert "key_store" in made.measured
-    from partner_node.evidence.measured import measured_at  # here alone
 
-    assert "key_store" not in measured_at(home)
+    assert "key_store" not in measured.measured_at(home)
 
 
 def test_requests_are_counted_by_right_and_by_whether_they_were_in_time(
@@ -149,7 +152,11 @@ def test_answers_are_kept_in_a_file_and_stand_in_the_document(
         file.write('[dpia."5.1"]\ntext = "Go on."\nby = "A. Officer"\non = 2026-01-31\n')
     fields = fields_of(shell, installed, "dpia", "--answers", kept)
     assert fields["5.1"]["state"] == "answered"
-    assert fields["5.1"]["answer"] == {"text": "Go on.", "by": "A. Officer", "on": "2026-01-31"}
+    assert fields["5.1"]["answer"] == {
+        "text": "Go on.", "by": "A. Officer", "on": "2026-01-31", "before_this_version": True,
+    }  # fmt: skip
+    said = " ".join(shell("evidence", "dpia", "--answers", kept, "--dir", installed).out.split())
+    assert "before this version of the agreement took effect: look at it again" in said
     assert fields["5.2"]["state"] == "judgement"
     kept.write_text("[dpia")
     refused = shell.refused("evidence", "dpia", "--answers", kept, "--dir", installed, status=2)
@@ -186,6 +193,46 @@ def test_counts_of_customers_are_in_documents_that_stay_at_home_alone(
     for form in AT_NODE.values():
         said = str(form.filled(counted).to_dict())
         assert ("90 – 99" in said) == (form.kind in {"dpia", "ccpa"})
+
+
+def test_an_assessment_is_made_before_anybody_signs(
+    shell: Shell, node: Path, tmp_path: Path
+) -> None:
+    shell.refused("evidence", "dpia", "--dir", node, status=3)
+    (tmp_path / "draft.json").write_bytes(draft(node).to_bytes())
+    asked = ("--agreement", tmp_path / "draft.json")
+    fields = fields_of(shell, node, "dpia", *asked)
+    assert fields["0.1.name"]["values"][0] == "North"
+    assert fields["6.signed"]["lacks"] == [
+        "this node's signature of this version: fedseg-node agreement sign"
+    ]
+    said = fields_of(shell, node, "arrangement", *asked)["signatures"]["values"]
+    assert said == ["Signed by other-0, other-1; not by north."]
+
+
+def test_a_stopped_agreement_is_told_as_stopped(shell: Shell, installed: Path) -> None:
+    assert "STOPPED" not in str(fields_of(shell, installed, "record"))
+    shell.json("agreement", "stop", "--out", "stop.json", "--yes", "--dir", installed)
+    said = fields_of(shell, installed, "record")["period"]["values"][0]
+    assert said == f"STOPPED on {TODAY:%Y-%m-%d} by north."
+
+
+def test_every_fact_that_documents_read_is_one_that_a_node_has(installed: Path) -> None:
+    made = seen(installed)
+    there = {
+        "setting": {*made.settings},
+        "record": {*made.records, "ledger"},
+        "measured": {*measured.NAMES},
+        "program": {*made.program},
+        "home": {"customers"},
+        "log": {*kinds.KINDS},
+    }
+    for form in AT_NODE.values():
+        for asked in form.asked:
+            _, look, _ = form.looked(asked, everything("node"))
+            for source in look.sources:
+                if source.kind != "agreement":
+                    assert source.where in there[source.kind], (form.kind, asked.key)
 
 
 # --- the log ------------------------------------------------------------------------------------
@@ -245,7 +292,7 @@ def test_of_several_agreements_a_document_counts_the_questions_of_its_own(
                     kinds.QUESTION, at=f"{NOW:%Y-%m-%d}", agreement=agreement, run="", round=0,
                     asked="x", cost="1", context="",
                 )  # fmt: skip
-        made = materials_of(home, signed, store, NOW)
+        made = materials_of(home, signed, store, NOW, file=home.config.node.agreement)
     assert made.log[kinds.QUESTION].count == 1
     record = AT_NODE["record"].filled(made)
     (questions,) = [field for field in record.fields if field.key == "questions"]

@@ -52,6 +52,7 @@ def agreement_values() -> dict[str, Any]:
         four_eyes=["egress"],
     )
     values["privacy"] = dict(PRIVACY)
+    values["plan"]["satisfaction"] = {"question": "How do you like us?", "lowest": 1, "highest": 5}
     values["schedule"] = {"every": "month"}
     return values
 
@@ -88,6 +89,7 @@ def materials(side: str) -> Materials:
         log=log if side == "node" else {},
         records={
             "signatures": {"north": True, "east": True, "west": True},
+            "stopped": {"on": "2026-11-30", "by": "west"},
             "ledger": "4 runs left (epsilon 1.5 of 3 spent at delta 0.000001)",
             "requests": {
                 "by_right": [
