@@ -1741,6 +1741,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            agreement=None,\n",
         "test_evidence.py::test_of_several_agreements_a_document_counts_the_questions_of_its_own",
     ),
+    (
         "partner_node/customers/source_customers.py",
         "            for ids, vectors in self.identified():\n                _note(noted, ids)\n",
         "            for ids, vectors in self.identified():\n",
