@@ -140,14 +140,23 @@ def parse_json(data: bytes, *, max_bytes: int, what: str) -> JSON:
     return value
 
 
+def canonical_form(value: JSON, *, what: str) -> bytes:
+    """As `canonical_json`, of what somebody else wrote.
+
+    Raises:
+        MalformedError: It has none: a number beyond 2^53, text that is not Unicode, too many
+            levels.
+    """
+    try:
+        return canonical_json(value)
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise MalformedError(f"{what} has no canonical form: {error}") from error
+
+
 def parse_canonical_json(data: bytes, *, max_bytes: int, what: str) -> JSON:
     """Like `parse_json`, and refuses bytes that are not the RFC 8785 form of their content."""
     value = parse_json(data, max_bytes=max_bytes, what=what)
-    try:
-        again = canonical_json(value)
-    except (rfc8785.CanonicalizationError, UnicodeError) as error:
-        raise MalformedError(f"{what} has no canonical form: {error}") from error
-    if again != data:
+    if canonical_form(value, what=what) != data:
         raise MalformedError(f"{what} is JSON, but not in its canonical form (RFC 8785)")
     return value
 

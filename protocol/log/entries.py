@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from protocol.canonical import canonical_json, parse_json
+from protocol.canonical import canonical_form, canonical_json, parse_json
 from protocol.errors import MalformedError
 from protocol.log.text import malformed
 from protocol.log.tiles import MAX_ENTRY_BYTES
@@ -194,7 +194,11 @@ class Entry:
         if not isinstance(at, str) or not isinstance(kind, str):
             raise malformed("an entry has no `at` or no `kind`")
         found = Entry(at, kind, values)
-        if found.to_bytes() != data:
+        try:
+            again = canonical_form(found.to_dict(), what="an entry")
+        except MalformedError as error:
+            raise malformed(error.message) from error
+        if again != data:
             raise malformed("an entry is not written in the one form of RFC 8785")
         return found
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.canonical import canonical_json, parse_json
+from protocol.canonical import canonical_form, canonical_json, parse_json
 from protocol.errors import MalformedError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.notes import MAX_NOTE_BYTES, Note
@@ -193,7 +193,8 @@ class SignedReceipt:
             fields = Fields(values, "receipt")
             receipt, signature = _read(fields), fields.hex(_SIGNATURE, size=SIGNATURE_BYTES)
             fields.finish()
-            signed = canonical_json({k: v for k, v in values.items() if k != _SIGNATURE})
+            body = {k: v for k, v in values.items() if k != _SIGNATURE}
+            signed = canonical_form(body, what="a receipt")
         except MalformedError as error:
             raise malformed(error.message) from error
         return SignedReceipt(receipt=receipt, signed=signed, signature=signature)

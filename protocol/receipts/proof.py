@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from protocol.canonical import canonical_json
+from protocol.canonical import canonical_form
 from protocol.errors import LogError
 from protocol.log.entries import COUNTED, Entry
 from protocol.log.text import from_base64, to_base64
@@ -105,7 +105,7 @@ class AnswerProof:
     def read(fields: Fields) -> AnswerProof:
         """Read a proof, and leave other fields be; nothing is checked. Raises MalformedError."""
         return AnswerProof(
-            entry=canonical_json(dict(fields.object("entry").values)),
+            entry=canonical_form(dict(fields.object("entry").values), what="an entry"),
             index=fields.integer("index", at_least=0, at_most=(1 << 53) - 1),
             inclusion=_hashes(fields, "inclusion"),
             bucket=from_base64(fields.line("bucket", max_length=4096), "a bucket"),

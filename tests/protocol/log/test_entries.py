@@ -113,6 +113,8 @@ def test_an_entry_has_one_form() -> None:
     assert code_of(b'{"at":"","at":"","kind":"left"}') == "E-LOG-FORMAT"
     assert code_of(b'{"at":"","kind":5}') == "E-LOG-FORMAT"
     assert code_of(b"[]") == "E-LOG-FORMAT"
+    for value in (b"1152921504606846976", b'"\\ud800"'):
+        assert code_of(b'{"at":"","kind":"later","x":' + value + b"}") == "E-LOG-FORMAT"
     with pytest.raises(FedsegError, match="65535"):
         Entry(AT, "later", {"text": "x" * 65_536}).to_bytes()
 

@@ -299,6 +299,13 @@ def test_what_is_no_receipt_is_refused() -> None:
     north = partner()
     for data in (b"", b"[]", b"{}", b"\xff", b'{"a":1.5}', b"{" * 10_000):
         assert code(lambda d=data: north.check(d)) == "E-RECEIPT-FORMAT"
+    for beyond in (1 << 60, "\ud800"):
+        for place in ("pii_processing", "entry"):
+            lie = _values()
+            entry = lie["fedseg:runs"][0]["answers"][0]["entry"]
+            lie.get(place, entry).update(round=beyond)
+            data = json.dumps(lie).encode()
+            assert code(lambda d=data: north.check(d)) == "E-RECEIPT-FORMAT"
     values = _values()
     answer = values["fedseg:runs"][0]["answers"][0]
     for name, bad in (
