@@ -98,7 +98,6 @@ def _settings(home: NodeHome) -> dict[str, Any]:
         "egress.hold": config.egress.hold,
         "data.kind": config.data.kind,
         "consent.notices": list(config.consent.notices),
-        "consent.purpose": config.consent.purpose,
         "consent.sources": [
             {"name": one.name, "holds": one.holds, "kind": one.kind} for one in sources
         ],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from protocol.evidence.document import Grid, Value
 from protocol.evidence.forms import text
-from protocol.evidence.looking import NODE, Entries, Look
+from protocol.evidence.looking import NODE, Look
 from protocol.log import entries as kinds
 from protocol.privacy.words import counted
 
@@ -89,22 +87,22 @@ def requests(look: Look) -> Value:
 
 
 def releases(look: Look) -> Value:
-    """How many releases there are, and from when until when."""
-    count, first, last = _releases(look)
-    return text(f"{counted(count, 'release')}, the first on {first[:10]}, the last on {last[:10]}.")
+    """How many releases this node received, from when until when."""
+    begun = look.entries(kinds.BEGUN)
+    found = look.entries_if_any(kinds.RELEASE)
+    if found is None:
+        return text(f"None under this version since the log began on {_day(begun.first.at)}.")
+    return text(
+        f"{counted(found.count, 'release')} under this version, the first on "
+        f"{_day(found.first.at)}, the last on {_day(found.last.at)}."
+    )
 
 
 def first_release(look: Look) -> Value:
     """The day of the first release."""
-    return text(_releases(look)[1][:10])
-
-
-def _releases(look: Look) -> tuple[int, str, str]:
     if look.side == NODE:
-        found: Entries = look.entries(kinds.RELEASE)
-        return found.count, found.first.at, found.last.at
-    kept: dict[str, Any] = look.record("releases")
-    return kept["count"], kept["first"], kept["last"]
+        return text(_day(look.entries(kinds.RELEASE).first.at))
+    return text(_day(look.record("releases")["first"]))
 
 
 def deletions(look: Look) -> Value:

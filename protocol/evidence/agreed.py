@@ -36,11 +36,6 @@ def own_officer(look: Look) -> Value:
     return text(str(look.clause(own_path(look) + ".dpo")))
 
 
-def own_role(look: Look) -> Value:
-    """Whether this party decides alone."""
-    return text(str(look.clause(own_path(look) + ".role")).replace("-", " "))
-
-
 def joint_controllers(look: Look) -> Value:
     """Everybody who decides, and how they are reached."""
     rows = tuple(

@@ -104,6 +104,8 @@ CONTROLLER: Final = Form(
                   facts=measures.gate, term="dpv:hasTechnicalMeasure"),
             Asked(key="questions", label="Questions answered so far", hook="GDPR 5(2)",
                   facts=acts.questions, term="dpv:hasRecordOfActivity"),
+            Asked(key="releases", label="Releases so far", hook="GDPR 5(2)",
+                  facts=acts.releases, term="dpv:hasRecordOfActivity"),
             Asked(key="requests", label="Customers' requests", hook="GDPR 12(3)",
                   facts=acts.requests, term="dpv:hasRecordOfActivity"),
             Asked(key="refusals", label="What was refused", hook="GDPR 5(2)",

@@ -24,7 +24,7 @@ h1,h2{font-family:Charter,"Bitstream Charter",Georgia,"DejaVu Serif",serif;font-
 h1{font-size:clamp(1.6rem,4vw,2.4rem);margin:0 0 .9rem}
 h2{font-size:1.45rem;margin:2.5rem 0 .5rem;padding-top:1.25rem;border-top:2px solid var(--line)}
 h3{font-size:1rem;line-height:1.35;margin:0}
-p{margin:0 0 .5rem}
+p{margin:0 0 .5rem;white-space:pre-line}
 p:last-child{margin-bottom:0}
 .audience{margin:0 0 1rem;padding:.7rem 1rem;border-left:5px solid var(--accent);
  background:var(--card);font-weight:600}

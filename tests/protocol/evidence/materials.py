@@ -82,7 +82,6 @@ def materials(side: str) -> Materials:
             "egress.hold": "answers",
             "data.kind": "csv",
             "consent.notices": ["1"],
-            "consent.purpose": "fedseg:CustomerSegmentation",
             "consent.sources": [{"name": "crm", "holds": "consents", "kind": "csv"}],
             "consent.objections": [{"name": "optouts", "flags": ["gpc"]}],
         },
