@@ -1523,6 +1523,18 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         COSIGNED + "test_nothing_but_logs_passes_beside_a_message",
     ),
     (
+        "partner_node/sealed_copies.py",
+        "if (tiles.size, root(tiles.size, tiles)) != (state.size, state.root):",
+        "if False:",
+        "test_log_witness.py::test_a_copys_seals_are_those_of_its_own_log",
+    ),
+    (
+        "partner_node/sealed_copies.py",
+        "    if not signers:\n",
+        "    if False:\n",
+        "test_log_witness.py::test_a_copys_seals_that_were_changed_are_noticed",
+    ),
+    (
         "partner_node/sealed_proofs.py",
         "if not is_whole or one.state.root != root(tiles.size, tiles):",
         "if False:",
