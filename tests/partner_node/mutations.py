@@ -1452,7 +1452,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         COSIGNING,
-        "own.state.root == one.root",
+        "own.root == one.root",
         "True",
         COSIGNED + "test_a_cosignature_of_another_state_of_that_size_is_not_ours",
     ),
