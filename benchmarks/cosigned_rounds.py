@@ -20,13 +20,13 @@ from partner_node.store.node_store import NodeStore
 from simulations.federation import EphemeralSealer, FeatureTerms, Federation
 
 WITH, WITHOUT = "cosigned", "alone"
-_CUSTOMERS, _FEATURES, _CLUSTERS, _ROUNDS = 2_000, 5, 8, 6
+_CUSTOMERS, _FEATURES, _CLUSTERS, _ROUNDS = 2_000, 5, 8, 3
 _SEED: Final = 1
 
 
 def run(*, quick: bool) -> list[Table]:
     """The table of `docs/measurements.md`."""
-    sizes, turns = ((3,), 1) if quick else ((3, 10, 50), 5)
+    sizes, turns = ((3,), 1) if quick else ((3, 10, 50), 3)
     rows = []
     for partners in sizes:
         with tempfile.TemporaryDirectory() as folder:

@@ -56,7 +56,7 @@ def sealed_proof_of(store: NodeStore, number: int) -> LogProof:
         entry,
     )
     hashes = tuple(inclusion_proof(first.number, size, seals))
-    note = _cosigned_note(seals, Witnessed(store, agreement_id), size)
+    note = cosigned_note(seals, Witnessed(store, agreement_id), size)
     return LogProof(first.number, hashes, note, opened.to_bytes())
 
 
@@ -68,7 +68,7 @@ def checked_seals(store: NodeStore) -> list[Checkpoint]:
     """
     found = []
     for agreement_id in sealed_under(store):
-        tiles, seals = _Tiles(), Seals(store, agreement_id)
+        tiles, seals = Tiles(), Seals(store, agreement_id)
         for one in seals.since(0):
             leaf = leaf_hash(seal(one.nonce, one.text))
             stored = seals.tile(0, one.number // TILE_WIDTH, one.number % TILE_WIDTH + 1)
@@ -85,7 +85,7 @@ def checked_seals(store: NodeStore) -> list[Checkpoint]:
     return found
 
 
-class _Tiles:
+class Tiles:
     """The hashes of a log that is built again, in memory."""
 
     def __init__(self) -> None:
@@ -93,6 +93,7 @@ class _Tiles:
         self._levels: list[list[bytes]] = []
 
     def append(self, leaf: bytes) -> None:
+        """Add the hash of an entry."""
         for one in appended(self.size, leaf, self):
             if one.level == len(self._levels):
                 self._levels.append([])
@@ -116,7 +117,8 @@ def _first_over(seals: Seals, number: int) -> KeptSeal | None:
     return seals.of_size(at + 1)
 
 
-def _cosigned_note(seals: Seals, room: Witnessed, size: int) -> Note:
+def cosigned_note(seals: Seals, room: Witnessed, size: int) -> Note:
+    """A state of a node's seals with what others cosigned of it; raises LogError (E-LOG-SHORT)."""
     kept = seals.of_size(size)
     if kept is None:
         raise LogError(f"the log of seals has no state {size}", code="E-LOG-SHORT")

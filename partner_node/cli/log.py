@@ -13,7 +13,6 @@ from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.text import how_many
 from partner_node.auditing import (
-    MAX_PROOF_BYTES,
     check_follows,
     copy_log,
     open_copy,
@@ -25,20 +24,17 @@ from partner_node.auditing import (
 from partner_node.cli import log_witness
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
+from partner_node.sealed_copies import CopiedSeals, copied_seals, copy_seals
 from partner_node.sealed_proofs import checked_seals, sealed_proof_of
 from partner_node.shown.audit_log import entries_words, log_shown
-from partner_node.shown.sealed import keys_for, sealed_shown
+from partner_node.shown.sealed import copied_values, copied_words, witnesses_of
 from partner_node.store.audit_log import AuditLog
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 from protocol.log.checking import LogReader, check_log
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.entries import Entry
 from protocol.log.names import key_of_log
-from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey
-from protocol.log.proofs import LogProof
-from protocol.log.seals import is_sealed
-from protocol.log.tiles import MAX_ENTRY_BYTES
+from protocol.log.notes import MAX_NOTE_BYTES, Note, VerifierKey
 
 app = typer.Typer(
     help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
@@ -46,6 +42,7 @@ app = typer.Typer(
 )
 app.command("witness")(log_witness.witness)
 app.command("accept")(log_witness.accept)
+app.command("check-proof")(log_witness.check_proof)
 
 Copy = Annotated[
     Path | None,
@@ -100,23 +97,34 @@ def verify(
         list[Path] | None,
         typer.Option(help="A checkpoint that was kept elsewhere; repeat it for several."),
     ] = None,
+    witness: log_witness.Witnesses = None,
+    agreement: log_witness.Agreed = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Whether the log is whole: every entry and hash, and every checkpoint that is given."""
-    with _chosen(copy, key, directory) as (log, keys, newest, sealed):
+    """Whether the log is whole: every entry and hash, and every checkpoint that is given.
+
+    Also every state of it that was sealed; of a copy, with the keys of partners, who cosigned that.
+    """
+    with _chosen(copy, key, directory) as (log, keys, newest, store):
         earlier = [
             verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
         ]
-        states = [*earlier, *sealed] if newest is None else [*earlier, newest]
-        size, root = check_log(log, states)
+        seals: list[CopiedSeals] = []
+        if copy is not None:
+            seals = copied_seals(copy, keys, witnesses_of(witness or (), agreement, keys))
+        sealed = [state for one in seals for state in one.sealed]
+        if store is not None:
+            sealed = checked_seals(store)
+        size, root = check_log(log, [*earlier, *sealed, *([] if newest is None else [newest])])
     output.result(
         {"size": size, "root": root.hex(), "checkpoints": [_named(one) for one in earlier],
-         "seals": len(sealed)},
+         "seals": len(sealed), "cosigned": [copied_values(one) for one in seals]},
         f"The log is whole: {entries_words(size)}, root {root.hex()}.",
         f"It begins with each of {how_many(len(sealed), 'state')} that was sealed."
         if sealed
         else "",
+        *(copied_words(one) for one in seals),
         f"It begins with what {how_many(len(earlier), 'checkpoint')} said."
         if earlier
         else "Whether entries at its end were cut off only a checkpoint kept elsewhere tells.",
@@ -164,51 +172,6 @@ def prove(
     )  # fmt: skip
 
 
-@app.command("check-proof")
-def check_proof(
-    file: Annotated[Path, typer.Argument(help="A proof that `log prove` wrote.")],
-    key: Annotated[
-        str | None, typer.Option(help="The log's verifier key, from a way that you trust.")
-    ] = None,
-    entry: Annotated[
-        Path | None, typer.Option(help="The entry's bytes; those in the proof when left out.")
-    ] = None,
-    witness: Annotated[
-        list[str] | None,
-        typer.Option(help="Verifier key of a partner that cosigns; repeat it for several."),
-    ] = None,
-    agreement: Annotated[
-        Path | None, typer.Option(help="Instead of keys: the agreement, which names those of all.")
-    ] = None,
-    quorum: Annotated[
-        int | None,
-        typer.Option(min=0, help="How many have to have cosigned; one where keys are given."),
-    ] = None,
-    format: Format = FormatOption,
-) -> None:
-    """Check a proof offline, of whatever party's log; of one by a seal also who cosigned it."""
-    proof = LogProof.parse(read_file(file, MAX_PROOF_BYTES))
-    if is_sealed(proof):
-        own, others = keys_for(proof, key, witness or (), agreement)
-        output.show(sealed_shown(proof, own, others, quorum, entry))
-        return
-    if key is None:
-        raise UsageError("a proof is checked with the key of its log", remedy="add --key")
-    data = proof.extra if entry is None else read_file(entry, MAX_ENTRY_BYTES)
-    if data is None:
-        raise UsageError(
-            f"{file} has no entry in it", code="E-LOG-FILE", remedy="name its file: --entry"
-        )
-    named = VerifierKey.parse(key)
-    said = proof.check(data, origin=named.name, log=Ed25519Verifier(named))
-    found = Entry.from_bytes(data)
-    output.result(
-        {**_named(said), "number": proof.index, "entry": found.to_dict()},
-        f"Entry {proof.index} is in the log of {said.origin}, of {entries_words(said.size)}:",
-        data.decode(),
-    )
-
-
 @app.command("consistency")
 def consistency(
     old: Annotated[Path, typer.Argument(help="A checkpoint.")],
@@ -235,11 +198,14 @@ def export(
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
-    """Copy the log into files, as C2SP tlog-tiles has them, for an auditor to check offline."""
+    """Copy the log into files, as C2SP tlog-tiles has them, for an auditor to check offline.
+
+    Beside it its seals, opened, with what other partners cosigned of them.
+    """
     with _own(directory) as (home, store):
         note, key = _signed(home, store.log), _key(home)
-        files = copy_log(store.log, note, folder)
-    said = Checkpoint.from_text(note.text)
+        said = Checkpoint.from_text(note.text)
+        files = copy_log(store.log, note, folder) + copy_seals(store, folder, said.size)
     output.result(
         {**_named(said), "folder": str(folder), "files": files, "key": str(key)},
         f"Wrote {entries_words(said.size)} into {folder}.",
@@ -257,15 +223,15 @@ def _own(directory: Path) -> Iterator[tuple[NodeHome, NodeStore]]:
 @contextmanager
 def _chosen(
     copy: Path | None, keys: list[str] | None, directory: Path
-) -> Iterator[tuple[LogReader, list[VerifierKey], Checkpoint | None, list[Checkpoint]]]:
-    """The log that is meant, the keys that count for it, the checkpoint of a copy, and the states
-    of this node's own that were sealed.
+) -> Iterator[tuple[LogReader, list[VerifierKey], Checkpoint | None, NodeStore | None]]:
+    """The log that is meant, the keys that count for it, the checkpoint of a copy, else the state
+    that has the log.
     """
     given = [VerifierKey.parse(one) for one in keys or ()]
     if copy is None:
         with _own(directory) as (home, store):
             keys_of_it = list(dict.fromkeys([*_own_keys(home), *given]))
-            yield store.log, keys_of_it, None, checked_seals(store)
+            yield store.log, keys_of_it, None, store
         return
     if not given:
         raise UsageError(
@@ -273,7 +239,7 @@ def _chosen(
             remedy="add --key; the log's keeper prints it: fedseg-node log checkpoint",
         )
     copied, newest = open_copy(copy, given)
-    yield copied, given, newest, []
+    yield copied, given, newest, None
 
 
 def _key(home: NodeHome) -> VerifierKey:

@@ -1,19 +1,40 @@
-"""Who cosigned the audit log: `log witness`, `log accept`."""
+"""Who cosigned the audit log: `log witness`, `log accept`; and proofs: `log check-proof`."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from machine.console import Format, FormatOption, output
+from partner_node.auditing import MAX_PROOF_BYTES, read_file
 from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.cosigning import Cosigning
 from partner_node.home import NodeHome
+from partner_node.shown.audit_log import entries_words
+from partner_node.shown.sealed import keys_for, sealed_shown
 from partner_node.shown.witness import fork_values, witness_shown
+from protocol.errors import UsageError
+from protocol.log.entries import Entry
+from protocol.log.notes import Ed25519Verifier, VerifierKey
+from protocol.log.proofs import LogProof
+from protocol.log.seals import is_sealed
+from protocol.log.tiles import MAX_ENTRY_BYTES
+
+Witnesses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--witness", help="Verifier key of a partner that cosigns; repeat it for several."
+    ),
+]
+Agreed = Annotated[
+    Path | None,
+    typer.Option("--agreement", help="Instead of keys: the agreement, which names those of all."),
+]
 
 
 def witness(directory: Directory = HERE, format: Format = FormatOption) -> None:
@@ -47,3 +68,43 @@ def accept(
         f"This node goes on cosigning the log of {party} from the newer state. "
         "Both notes are kept.",
     )
+
+
+def check_proof(
+    file: Annotated[Path, typer.Argument(help="A proof that `log prove` wrote.")],
+    key: Annotated[
+        str | None, typer.Option(help="The log's verifier key, from a way that you trust.")
+    ] = None,
+    entry: Annotated[
+        Path | None, typer.Option(help="The entry's bytes; those in the proof when left out.")
+    ] = None,
+    witness: Witnesses = None,
+    agreement: Agreed = None,
+    quorum: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many have to have cosigned; one where keys are given."),
+    ] = None,
+    format: Format = FormatOption,
+) -> None:
+    """Check a proof offline, of whatever party's log; of one by a seal also who cosigned it."""
+    proof = LogProof.parse(read_file(file, MAX_PROOF_BYTES))
+    if is_sealed(proof):
+        own, others = keys_for(proof, key, witness or (), agreement)
+        output.show(sealed_shown(proof, own, others, quorum, entry))
+        return
+    if key is None:
+        raise UsageError("a proof is checked with the key of its log", remedy="add --key")
+    data = proof.extra if entry is None else read_file(entry, MAX_ENTRY_BYTES)
+    if data is None:
+        raise UsageError(
+            f"{file} has no entry in it", code="E-LOG-FILE", remedy="name its file: --entry"
+        )
+    named = VerifierKey.parse(key)
+    said = proof.check(data, origin=named.name, log=Ed25519Verifier(named))
+    found = Entry.from_bytes(data)
+    output.result(
+        {"origin": said.origin, "size": said.size, "root": said.root.hex(),
+         "number": proof.index, "entry": found.to_dict()},
+        f"Entry {proof.index} is in the log of {said.origin}, of {entries_words(said.size)}:",
+        data.decode(),
+    )  # fmt: skip

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from machine.shown import Shown
 from machine.text import how_many
 from partner_node.agreement_files import naming, read_agreement
 from partner_node.auditing import read_file
+from partner_node.sealed_copies import CopiedSeals
 from partner_node.shown.audit_log import entries_words
 from partner_node.store.times import stamp
+from protocol.agreement.document import Agreement
 from protocol.errors import LogError, UsageError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.entries import Entry
@@ -38,9 +41,7 @@ def keys_for(
     origin = Checkpoint.from_text(proof.note.text).origin
     others = [VerifierKey.parse(one) for one in witnesses]
     if agreement is not None:
-        with naming(agreement):
-            agreed = read_agreement(agreement).verify()
-        public = {party.id: agreed.keys.of(at) for at, party in enumerate(agreed.parties)}
+        agreed, public = _agreed(agreement)
         owner = party_of(origin)
         if owner not in public:
             raise UsageError(
@@ -58,6 +59,49 @@ def keys_for(
     named = VerifierKey.parse(key)
     under = origin.removeprefix(named.name + "/") if origin.startswith(named.name + "/") else ""
     return VerifierKey(f"{named.name}/{under}", named.kind, named.public_key), others
+
+
+def witnesses_of(
+    witnesses: Sequence[str], agreement: Path | None, own: Sequence[VerifierKey]
+) -> list[VerifierKey]:
+    """The keys that cosign a log: those that are named, and an agreement's but the log's own.
+
+    Args:
+        own: The log's keys.
+    """
+    found = [VerifierKey.parse(one) for one in witnesses]
+    if agreement is not None:
+        mine = {key.public_key for key in own}
+        public = _agreed(agreement)[1]
+        found += [key_of_witness(one, key) for one, key in public.items() if key not in mine]
+    return found
+
+
+def _agreed(file: Path) -> tuple[Agreement, dict[str, bytes]]:
+    """An agreement that all signed, and the key that it names for each party."""
+    with naming(file):
+        agreed = read_agreement(file).verify()
+    return agreed, {party.id: agreed.keys.of(at) for at, party in enumerate(agreed.parties)}
+
+
+def copied_values(seals: CopiedSeals) -> dict[str, Any]:
+    """The checked seals of a copy as JSON values."""
+    return {
+        "agreement": seals.agreement_id,
+        "seals": len(seals.sealed),
+        "size": seals.sealed[-1].size if seals.sealed else 0,
+        "cosigned": {name: time_words(at) for name, at in seals.cosigned.items()},
+    }
+
+
+def copied_words(seals: CopiedSeals) -> str:
+    """Who cosigned the seals of a copy, for people."""
+    values = copied_values(seals)
+    seen = "; ".join(f"{name} at {at}" for name, at in values["cosigned"].items())
+    return (
+        f"Under {seals.agreement_id} the first {entries_words(values['size'])} were sealed, "
+        f"cosigned by {seen or 'nobody that is known here'}."
+    )
 
 
 def time_words(seconds: int) -> str:

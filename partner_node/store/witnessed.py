@@ -295,6 +295,16 @@ class Witnessed:
         )
         return None if row is None else int(row[0])
 
+    def newest_most_cosigned(self, until: int) -> int | None:
+        """The last state up to a size that as many cosigned as any of them; None for none."""
+        row = self._store.one(
+            "SELECT size FROM cosignatures WHERE agreement_id = ? AND size <= ? GROUP BY size"
+            " ORDER BY count(*) DESC, size DESC LIMIT 1",
+            self._id,
+            until,
+        )
+        return None if row is None else int(row[0])
+
 
 def open_forks(store: NodeStore) -> list[tuple[str, Fork]]:
     """The forks that nobody accepted yet, each with the id of its agreement."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -218,3 +219,73 @@ def test_a_tail_that_was_cut_off_is_noticed_by_the_nodes_own_seals(
     add(installed, 100, 120)
     error = shell.refused("log", "verify", "--dir", installed, status=3)
     assert error["code"] == "E-LOG-FORKED"
+
+
+@pytest.fixture
+def copied(shell: Shell, installed: Path, tmp_path: Path) -> SimpleNamespace:
+    """A copy of a log with three seals, of which two partners cosigned the second, elsewhere."""
+    sealed(installed, 1, 2)
+    add(installed, 0, 5)
+    sealed(installed, 3, by=1)
+    said = shell.json("log", "export", tmp_path / "copy", "--dir", installed)
+    agreement = tmp_path / "agreement.json"
+    shutil.copy(installed / "agreement.json", agreement)
+    shutil.rmtree(installed)
+    folder = tmp_path / "copy"
+    words = ("log", "verify", "--log", folder, "--key", said["key"], "--agreement", agreement)
+    return SimpleNamespace(words=words, seals=folder / "seals" / "ours", files=said["files"])
+
+
+def test_a_copy_has_its_seals_opened_and_says_who_cosigned_them(
+    shell: Shell, copied: SimpleNamespace
+) -> None:
+    files = [one for one in copied.seals.parents[1].rglob("*") if one.is_file()]
+    assert len(files) == copied.files
+    found = shell.json(*copied.words)
+    (one,) = found["cosigned"]
+    assert (one["agreement"], one["seals"], found["seals"]) == ("ours", 2, 2)
+    assert one["size"] < found["size"], "up to the state that most cosigned"
+    assert sorted(one["cosigned"].values()) == [
+        "2026-12-01T09:00:00.000000Z", "2026-12-01T09:00:01.000000Z",
+    ]  # fmt: skip
+    assert "were sealed, cosigned by fedseg/other-0/" in shell(*copied.words).out
+    alone = shell(*copied.words[:-2])
+    assert (alone.code, "by nobody that is known here" in alone.out) == (0, True)
+    shutil.rmtree(copied.seals.parent)
+    assert shell.json(*copied.words)["cosigned"] == [], "a copy of before"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "code"),
+    [
+        ("opened", b'"nonce":"', b'"nonce":"00', "E-LOG-FORMAT"),
+        ("opened", b"fedseg/north", b"fedseg/south", "E-LOG-ORIGIN"),
+        ("opened", b'"checkpoint"', b'"Checkpoint"', "E-LOG-FORMAT"),
+        ("checkpoint", b"/ours\n", b"/others\n", "E-LOG-UNSIGNED"),
+        ("checkpoint", b"\n2\n", b"\n3\n", "E-LOG-SIGNATURE"),
+        ("checkpoint", b"fedseg/north", b"fedseg/south", "E-LOG-UNSIGNED"),
+    ],
+)
+def test_a_copys_seals_that_were_changed_are_noticed(
+    shell: Shell, copied: SimpleNamespace, file: str, old: bytes, new: bytes, code: str
+) -> None:
+    path = copied.seals / file
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    error = shell.refused(*copied.words, status=3)["code"]
+    assert error in (code, "E-LOG-SIGNATURE", "E-LOG-FORMAT")
+
+
+def test_a_copys_seals_are_those_of_its_own_log(
+    shell: Shell, copied: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Left out, or of states that the log never had."""
+    path = copied.seals / "opened"
+    lines = path.read_bytes().splitlines(keepends=True)
+    for changed_lines in (lines[:1], lines[::-1], lines + lines[-1:]):
+        path.write_bytes(b"".join(changed_lines))
+        assert shell.refused(*copied.words, status=3)["code"] == "E-LOG-HASHES"
+    path.write_bytes(b"".join(lines))
+    copied.seals.rename(copied.seals.with_name("others"))
+    assert shell.refused(*copied.words, status=3)["code"] == "E-LOG-UNSIGNED"
