@@ -111,7 +111,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
 
 NEED_NONE = {
     ("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore"),
-    ("log", "check-proof"), ("rights", "check-receipt"),
+    ("log", "check-proof"), ("rights", "check-receipt"), ("evidence", "answers"),
 }  # fmt: skip
 NEED_FOLDER = [p for p in LEAVES if p not in NEED_NONE]
 
@@ -127,6 +127,7 @@ def test_a_folder_that_is_no_node_is_named(
         "log prove": ["0", "--out", "x.proof"],
         "log consistency": ["old.checkpoint", "new.checkpoint"],
         "log export": ["copy"],
+        "log accept": ["south"],
         "rights receipt": ["--subject", "b"],
         "rights receipt-key": ["00"],
         "user remove": ["anna"],

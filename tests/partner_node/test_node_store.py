@@ -321,6 +321,10 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
         tmp_path / "node.db", name="node state", migrations=MIGRATIONS, remedy="none"
     )
     for table in (
+        "counted_keys",
+        "counted_parts",
+        "counted_sets",
+        "counted_kept",
         "seals",
         "seal_hashes",
         "cosignatures",
@@ -509,7 +513,8 @@ TOLD_OF = {
     "readiness": None, "heard": None, "builds": "builds", "waiting": "versions that wait",
     "confirmations": "two people", "refused_hand_overs": None, "authorities": "authorities",
     "log_entries": "the audit log", "log_hashes": "the audit log", "log_refusals": None,
-    "outside_facts": None,
+    "outside_facts": None, "counted_keys": "who was counted", "counted_parts": "who was counted",
+    "counted_sets": "who was counted", "counted_kept": None,
     "seals": "the audit log", "seal_hashes": "the audit log",
     "cosignatures": "what others cosigned of it", "witnesses": None,
     "witnessed": "what was cosigned of the other parties' logs", "forks": None,
