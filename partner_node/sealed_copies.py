@@ -13,7 +13,7 @@ from typing import Final
 
 from machine.files import write_file
 from partner_node.auditing import read_file
-from partner_node.sealed_proofs import Tiles, cosigned_note
+from partner_node.sealed_proofs import cosigned_note
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals, sealed_under
 from partner_node.store.witnessed import Witnessed
@@ -21,6 +21,7 @@ from protocol.canonical import canonical_json, parse_canonical_json
 from protocol.errors import LogError, MalformedError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.cosignatures import cosigned_at, cosigner
+from protocol.log.growing import Tiles
 from protocol.log.names import party_of
 from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey
 from protocol.log.seals import NONCE_BYTES, seal

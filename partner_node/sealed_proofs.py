@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import KeptSeal, Seals, sealed_under
@@ -11,10 +10,11 @@ from partner_node.store.witnessed import Witnessed
 from protocol.errors import LogError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.cosignatures import TIME_BYTES
+from protocol.log.growing import Tiles
 from protocol.log.notes import Note
 from protocol.log.proofs import LogProof
 from protocol.log.seals import Opened, seal
-from protocol.log.tree import TILE_WIDTH, appended, inclusion_proof, leaf_hash, root
+from protocol.log.tree import TILE_WIDTH, inclusion_proof, leaf_hash, root
 
 
 def sealed_proof_of(store: NodeStore, number: int) -> LogProof:
@@ -83,27 +83,6 @@ def checked_seals(store: NodeStore) -> list[Checkpoint]:
                 )
             found.append(one.sealed)
     return found
-
-
-class Tiles:
-    """The hashes of a log that is built again, in memory."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._levels: list[list[bytes]] = []
-
-    def append(self, leaf: bytes) -> None:
-        """Add the hash of an entry."""
-        for one in appended(self.size, leaf, self):
-            if one.level == len(self._levels):
-                self._levels.append([])
-            self._levels[one.level].append(one.hash)
-        self.size += 1
-
-    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
-        """See `protocol.log.tree.TileReader`."""
-        first = index * TILE_WIDTH
-        return self._levels[level][first : first + width]
 
 
 def _first_over(seals: Seals, number: int) -> KeptSeal | None:

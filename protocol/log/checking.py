@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from protocol.errors import LogError
@@ -24,17 +24,11 @@ class LogReader(TileReader, Protocol):
         ...
 
 
-def check_log(
-    log: LogReader,
-    checkpoints: Iterable[Checkpoint] = (),
-    *,
-    each: Callable[[bytes], None] = check_entry,
-) -> tuple[int, bytes]:
+def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> tuple[int, bytes]:
     """Check a log whole; each entry and each stored hash is read once.
 
     Args:
         checkpoints: States that the log had earlier; who signed them was checked.
-        each: Raises MalformedError for bytes that are no entry of such a log.
 
     Returns:
         How many entries there are, and their root.
@@ -52,7 +46,7 @@ def check_log(
             code="E-LOG-SHORT",
             remedy="Entries were cut off, or an older state was restored: find out which.",
         )
-    level, row = 0, _check_entries(log, size, each)
+    level, row = 0, _check_entries(log, size)
     while row:
         level += 1
         row = _check_row(log, level, row)
@@ -66,7 +60,7 @@ def check_log(
     return size, root(size, log)
 
 
-def _check_entries(log: LogReader, size: int, each: Callable[[bytes], None]) -> list[bytes]:
+def _check_entries(log: LogReader, size: int) -> list[bytes]:
     """Check the entries, and the stored hashes of level 0; the hashes of its full tiles."""
     above = []
     for start in range(0, size, TILE_WIDTH):
@@ -75,7 +69,7 @@ def _check_entries(log: LogReader, size: int, each: Callable[[bytes], None]) -> 
         if len(batch) != stop - start:
             raise _not_whole(f"of entries {start} to {stop - 1} some are missing")
         for data in batch:
-            each(data)
+            check_entry(data)
         above += _check_tile(log, 0, start // TILE_WIDTH, [leaf_hash(data) for data in batch])
     return above
 

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from protocol import limits
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import HandOvers
 from protocol.canonical import parse_canonical_json
@@ -25,9 +24,11 @@ from protocol.log.checkpoints import Checkpoint
 from protocol.log.copies import CopiedLog, paths_of
 from protocol.log.cosignatures import cosigned_at, cosigner
 from protocol.log.entries import AGREEMENT_KEPT, BEGUN, RELEASE
+from protocol.log.growing import Tiles
 from protocol.log.names import key_of_log, key_of_seals, key_of_witness
 from protocol.log.notes import Ed25519Verifier, Note, VerifierKey
 from protocol.log.seals import NONCE_BYTES, seal
+from protocol.log.tree import leaf_hash, root
 from protocol.pack.manifest import MANIFEST, NOTE, Manifest, note_text
 from protocol.release.document import SignedRelease
 from protocol.signed_agreement import SignedAgreement
@@ -40,11 +41,10 @@ LOG: Final = "log/"
 SEALS: Final = "seals/"
 HAND_OVERS: Final = "hand-overs"
 CHECKPOINT: Final = "checkpoint"
-OPENED: Final = "opened.json"
+OPENED: Final = "opened"
 #: How far clocks may be apart.
 CLOCKS: Final = timedelta(minutes=5)
-_MAX_OPENED_BYTES: Final = 1 << 28
-_MAX_TEXT: Final = 1000
+_MAX_LINE: Final = 1024
 _REMEDY: Final = "do not rely on the pack: keep it, and ask for it again by another way"
 
 
@@ -140,7 +140,7 @@ def _checked(files: Mapping[str, bytes], named: Collection[bytes]) -> CheckedPac
     except FedsegError as error:
         raise _wrong("E-PACK-SEALS", error.message) from error
     releases = _check_entries(files, manifest, log, agreements, witnessed)
-    _check_known(files, said.size)
+    _check_known(files, said.size, {one.id for one in agreements.values()})
     return CheckedPack(
         party=manifest.party,
         made_at=manifest.made_at,
@@ -219,20 +219,31 @@ def _log_at(
     files: Mapping[str, bytes], folder: str, keys: Collection[VerifierKey]
 ) -> tuple[CopiedLog, Checkpoint]:
     def read(path: str, most: int) -> bytes:
-        name = f"{folder}{path}"
-        if name not in files:
-            raise _wrong("E-PACK-FILES", f"{name} is missing")
-        data = files[name]
+        data = _file(files, f"{folder}{path}")
         if len(data) > most:
-            raise _wrong("E-PACK-FILES", f"{name} has more than {most} bytes")
+            raise _wrong("E-PACK-FILES", f"{folder}{path} has more than {most} bytes")
         return data
 
-    note = Note.parse(read(CHECKPOINT, limits.MAX_AGREEMENT_BYTES))
+    said = _signed_at(files, folder, keys)
+    return CopiedLog(read, said.size), said
+
+
+def _signed_at(
+    files: Mapping[str, bytes], folder: str, keys: Collection[VerifierKey]
+) -> Checkpoint:
+    """The checkpoint in a folder, which one of the keys signed under its own name."""
+    note = Note.parse(_file(files, f"{folder}{CHECKPOINT}"))
     signers = note.verified([Ed25519Verifier(key) for key in keys])
     said = Checkpoint.from_text(note.text)
     if said.origin not in {one.name for one in signers}:
         raise _wrong("E-PACK-SIGNATURE", f"{folder}{CHECKPOINT} is of another log: {said.origin}")
-    return CopiedLog(read, said.size), said
+    return said
+
+
+def _file(files: Mapping[str, bytes], name: str) -> bytes:
+    if name not in files:
+        raise _wrong("E-PACK-FILES", f"{name} is missing")
+    return files[name]
 
 
 def _newest(agreements: Mapping[bytes, Agreement], named: Collection[bytes]) -> list[Agreement]:
@@ -250,7 +261,7 @@ def _witnessed(
     had = _had(agreement)
     folder = f"{SEALS}{agreement.id}/"
     names = [key_of_seals(party, key, agreement.id) for key in had[party]]
-    log, said = _log_at(files, folder, names)
+    said = _signed_at(files, folder, names)
     witnesses = {key_of_witness(one, key): one for one in had if one != party for key in had[one]}
     note = Note.parse(files[f"{folder}{CHECKPOINT}"])
     signed = note.verified(
@@ -263,7 +274,7 @@ def _witnessed(
             "E-PACK-WITNESS",
             f"under {agreement.id} {needed} partners have to have cosigned, and {len(by)} did",
         )
-    states = _opened(files, folder, log, said)
+    states = _opened(files, folder, said)
     last = states[-1].size if states else 0
     return (
         Witnessed(agreement=agreement.id, seals=said.size, entries=last, by=by, needed=needed),
@@ -271,29 +282,18 @@ def _witnessed(
     )
 
 
-def _opened(
-    files: Mapping[str, bytes], folder: str, log: CopiedLog, said: Checkpoint
-) -> list[Checkpoint]:
-    """The states that were sealed, in order; each seal is opened and each is in its log."""
-    name = f"{folder}{OPENED}"
-    if name not in files:
-        raise _wrong("E-PACK-FILES", f"{name} is missing")
-    values = parse_canonical_json(files[name], max_bytes=_MAX_OPENED_BYTES, what="opened seals")
-    fields = Fields(values, name)
-    opened, states = [], []
-    for one in fields.objects("seals", at_most=said.size, at_least=said.size):
-        nonce = one.hex("nonce", size=NONCE_BYTES)
-        text = one.text("checkpoint", max_length=_MAX_TEXT)
-        one.finish()
-        opened.append(seal(nonce, text))
+def _opened(files: Mapping[str, bytes], folder: str, said: Checkpoint) -> list[Checkpoint]:
+    """The states that were sealed, in order: every seal is opened, and they are all."""
+    tiles, states = Tiles(), []
+    for line in _file(files, f"{folder}{OPENED}").splitlines():
+        fields = Fields(parse_canonical_json(line, max_bytes=_MAX_LINE, what="a seal"), "seal")
+        nonce = fields.hex("nonce", size=NONCE_BYTES)
+        text = fields.text("checkpoint", max_length=_MAX_LINE)
+        fields.finish()
+        tiles.append(leaf_hash(seal(nonce, text)))
         states.append(Checkpoint.from_text(text))
-    fields.finish()
-    check_log(log, [said], each=lambda _: None)
-    at = 0
-    for batch in _batches(log):
-        if batch != opened[at : at + len(batch)]:
-            raise _wrong("E-PACK-SEALS", f"a seal from number {at} on opens to something else")
-        at += len(batch)
+    if (tiles.size, root(tiles.size, tiles)) != (said.size, said.root):
+        raise _wrong("E-PACK-SEALS", f"the seals in {folder} are not those that were signed")
     if any(later.size < one.size for one, later in pairwise(states)):
         raise _wrong("E-PACK-SEALS", "the log got shorter from one seal to the next")
     return states
@@ -357,23 +357,12 @@ def _compare(what: str, logged: set[str], there: set[str], *, earlier: bool) -> 
         raise _wrong("E-PACK-LOG", f"{what} in the log and in the pack are not the same")
 
 
-def _check_known(files: Mapping[str, bytes], size: int) -> None:
-    """Nothing is in the folders of logs that no reader looks at."""
-    logs = {LOG: size}
-    for name in files:
-        if name.startswith(SEALS) and name.endswith(f"/{CHECKPOINT}"):
-            text = Note.parse(files[name]).text
-            logs[name.removesuffix(CHECKPOINT)] = Checkpoint.from_text(text).size
-    known = {
-        f"{folder}{path}"
-        for folder, entries in logs.items()
-        for path in (CHECKPOINT, *map(str, paths_of(entries)))
-    }
-    known |= {f"{folder}{OPENED}" for folder in logs if folder != LOG} | {
-        MANIFEST,
-        NOTE,
-        HAND_OVERS,
-    }
+def _check_known(files: Mapping[str, bytes], size: int, agreement_ids: Collection[str]) -> None:
+    """Nothing is in the pack that no reader knows."""
+    folders = {f"{SEALS}{one}/" for one in agreement_ids}
+    known = {MANIFEST, NOTE, HAND_OVERS, f"{LOG}{CHECKPOINT}"}
+    known |= {f"{LOG}{path}" for path in paths_of(size)}
+    known |= {f"{folder}{name}" for folder in folders for name in (CHECKPOINT, OPENED)}
     for name in files:
         if name not in known and not name.startswith((AGREEMENTS, RELEASES, DOCUMENTS)):
             raise _wrong("E-PACK-FILES", f"nobody knows what {name} is")

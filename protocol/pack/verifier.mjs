@@ -398,19 +398,18 @@ function sealed(files, party, under) {
   const { said, found } = ownCheckpoint(files.get(`${folder}checkpoint`), own, others);
   const by = new Map([...found].filter(([one]) => one.who).map(([one, time]) => [one.who, Number(time)]));
   need(by.size >= Math.max(1, terms.max_colluding), "E-PACK-WITNESS", `only ${by.size} partners cosigned`);
-  const opened = parseCanonical(files.get(`${folder}opened.json`), "opened seals", ["seals"]).seals;
-  need(opened.length === said.size, "E-PACK-SEALS", "not every seal is opened");
-  const { roots, known } = readLog(files, folder, said.size, new Set([said.size]), (entry, at) => {
-    exactly(opened[at], ["nonce", "checkpoint"], "an opened seal");
-    const seal = taggedHash("log-seal", unhex(opened[at].nonce, 32), Buffer.from(opened[at].checkpoint));
-    need(seal.equals(entry), "E-PACK-SEALS", `seal ${at} opens to something else`);
+  const tree = new Tree();
+  const lines = text(files.get(`${folder}opened`), "opened seals").split("\n").filter((line) => line !== "");
+  const states = lines.map((line) => {
+    const one = parseCanonical(Buffer.from(line), "an opened seal", ["nonce", "checkpoint"]);
+    tree.add(leafHash(taggedHash("log-seal", unhex(one.nonce, 32), Buffer.from(one.checkpoint))));
+    return checkpoint(one.checkpoint);
   });
-  need(roots.get(said.size).equals(said.root), "E-PACK-SEALS", "the seals are not those that were signed");
-  const states = opened.map((one) => checkpoint(one.checkpoint));
+  const same = tree.size === said.size && tree.root().equals(said.root);
+  need(same, "E-PACK-SEALS", "the seals are not those that were signed");
   const rise = states.every((one, at) => at === 0 || one.size >= states[at - 1].size);
   need(rise, "E-PACK-SEALS", "the log got shorter from one seal to the next");
-  known.add(`${folder}opened.json`);
-  return { states, known, by, agreement: id, seals: said.size, entries: states.at(-1)?.size ?? 0 };
+  return { states, by, agreement: id, seals: said.size, entries: states.at(-1)?.size ?? 0 };
 }
 
 function checkLog(files, manifest, said, witnessed, agreements) {
@@ -468,12 +467,12 @@ function checkPack(path, named) {
   const witnessed = [...newest.values()].map((one) => sealed(files, manifest.party, one));
   const isOurs = (state) => own.some((one) => one.name === state.origin);
   need(witnessed.every((one) => one.states.every(isOurs)), "E-PACK-SEALS", "a seal is of another log");
-  const known = new Set(["pack.json", "pack.note", "hand-overs"]);
   const log = checkLog(files, manifest, said, witnessed, agreements);
-  [log, ...witnessed.map((one) => one.known)].forEach((some) => some.forEach((name) => known.add(name)));
-  const free = ["agreements/", "releases/", "documents/"];
-  agreements.forEach((one) => newest.has(one.said.id) || free.push(`seals/${one.said.id}/`));
-  const strange = files.names.find((name) => !known.has(name) && !free.some((one) => name.startsWith(one)));
+  const seals = [...agreements.values()].flatMap((one) =>
+    ["checkpoint", "opened"].map((name) => `seals/${one.said.id}/${name}`));
+  const known = new Set(["pack.json", "pack.note", "hand-overs", ...log, ...seals]);
+  const isFree = (name) => /^(agreements|releases|documents)\//.test(name);
+  const strange = files.names.find((name) => !known.has(name) && !isFree(name));
   need(strange === undefined, "E-PACK-FILES", `nobody knows what ${strange} is`);
   return {
     party: manifest.party, made_at: manifest.made_at, entries: said.size, root: hex(said.root),

@@ -1718,8 +1718,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "protocol/pack/checking.py",
-        "        if batch != opened[at : at + len(batch)]:\n",
-        "        if False:\n",
+        "    if (tiles.size, root(tiles.size, tiles)) != (said.size, said.root):\n",
+        "    if False:\n",
         "pack/test_pack.py::test_a_pack_that_was_changed_is_refused",
     ),
     (

@@ -92,15 +92,10 @@ class Making:
             who, key = agreement.parties[witness].id, self.keys[witness]
             name = key_of_witness(who, public_bytes(key)).name
             note = cosign_ed25519(note, name, key, int(self.made_at.timestamp()))
-        files |= {f"{folder}{path}": data for path, data in copied_files(seals, seals.size)}
         files[f"{folder}checkpoint"] = note.to_bytes()
-        files[f"{folder}opened.json"] = canonical_json(
-            {
-                "seals": [
-                    {"nonce": nonce.hex(), "checkpoint": text}
-                    for nonce, text in zip(nonces, texts, strict=True)
-                ]
-            }
+        files[f"{folder}opened"] = b"".join(
+            canonical_json({"nonce": nonce.hex(), "checkpoint": text}) + b"\n"
+            for nonce, text in zip(nonces, texts, strict=True)
         )
         for signed in self.agreements:
             files[f"agreements/{signed.agreement.hash.hex()}.json"] = signed.to_bytes()

@@ -138,8 +138,7 @@ def with_seals_changed(random: Random, made: Making) -> bytes:
     """Seals cut, exchanged, or opened to something else; listed so by the party."""
     files = made.files()
     folder = f"seals/{made.agreements[0].agreement.id}/"
-    opened = json.loads(files[f"{folder}opened.json"])
-    seals = opened["seals"]
+    seals = opened(files, folder)
     what = random.randrange(4)
     if what == 0:
         del seals[random.randrange(len(seals))]
@@ -149,16 +148,23 @@ def with_seals_changed(random: Random, made: Making) -> bytes:
         seals[random.randrange(len(seals))]["nonce"] = random.randbytes(32).hex()
     else:
         seals.append(seals[-1])
-    files[f"{folder}opened.json"] = canonical_json(opened)
-    return archive(made.signed(files))
+    return archive(made.signed({**files, f"{folder}opened": closed(seals)}))
 
 
 def with_a_seal_opened_to_another(random: Random, made: Making) -> bytes:
     files = made.files()
-    name = f"seals/{made.agreements[0].agreement.id}/opened.json"
-    opened = json.loads(files[name])
-    random.choice(opened["seals"])["nonce"] = random.randbytes(32).hex()
-    return archive(made.signed({**files, name: canonical_json(opened)}))
+    folder = f"seals/{made.agreements[0].agreement.id}/"
+    seals = opened(files, folder)
+    random.choice(seals)["nonce"] = random.randbytes(32).hex()
+    return archive(made.signed({**files, f"{folder}opened": closed(seals)}))
+
+
+def opened(files: dict[str, bytes], folder: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in files[f"{folder}opened"].splitlines()]
+
+
+def closed(seals: list[dict[str, str]]) -> bytes:
+    return b"".join(canonical_json(one) + b"\n" for one in seals)
 
 
 def dated_before_what_is_in_it(random: Random, made: Making) -> bytes:
