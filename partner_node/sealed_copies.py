@@ -6,7 +6,7 @@ that most cosigned, and `opened`, a line for each seal: its nonce and the checkp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,21 +53,26 @@ class CopiedSeals:
 def copy_seals(store: NodeStore, folder: Path, size: int) -> int:
     """Write the opened seals of a log's states up to a size beside its copy; how many files."""
     written = 0
+    for name, data in seal_files(store, size):
+        write_file(folder / FOLDER / name, data)
+        written += 1
+    return written
+
+
+def seal_files(store: NodeStore, size: int) -> Iterator[tuple[str, bytes]]:
+    """The opened seals of a log's states up to a size: files by their path below `FOLDER`."""
     for agreement_id in sealed_under(store):
         seals, room = Seals(store, agreement_id), Witnessed(store, agreement_id)
         kept = [one for one in seals.since(0) if one.sealed.size <= size]
         newest = room.newest_most_cosigned(len(kept)) or len(kept)
         if not newest:
             continue
-        place = folder / FOLDER / agreement_id
         lines = [
             canonical_json({"checkpoint": one.text, "nonce": one.nonce.hex()}) + b"\n"
             for one in kept[:newest]
         ]
-        write_file(place / OPENED_FILE, b"".join(lines))
-        write_file(place / NOTE_FILE, cosigned_note(seals, room, newest).to_bytes())
-        written += 2
-    return written
+        yield f"{agreement_id}/{OPENED_FILE}", b"".join(lines)
+        yield f"{agreement_id}/{NOTE_FILE}", cosigned_note(seals, room, newest).to_bytes()
 
 
 def copied_seals(

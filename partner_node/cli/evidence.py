@@ -15,6 +15,7 @@ from machine.delivering import OutOption, Written, WrittenOption, deliver, read_
 from machine.text import shown
 from partner_node.cli.asked_agreement import asked_signed
 from partner_node.cli.options import HERE, Directory, Under
+from partner_node.cli.packs import pack, verifier, verify
 from partner_node.evidence.materials import materials_of
 from protocol.evidence.answers import (
     BAD_ANSWERS,
@@ -98,3 +99,8 @@ def answers_file(
         {"file": str(out), "questions": len(form.questions)},
         f"Wrote {out} with {len(form.questions)} questions; give it with --answers.",
     )
+
+
+app.command("pack")(pack)
+app.command("verify")(verify)
+app.command("verifier")(verifier)

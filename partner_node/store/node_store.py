@@ -404,6 +404,11 @@ class NodeStore(Database):
         kept = (SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows)
         return (signed for signed in kept if signed.agreement.id == agreement_id)
 
+    def agreements(self) -> list[SignedAgreement]:
+        """Every agreement that was kept, the last one last; raises AgreementError."""
+        rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid")
+        return [SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows]
+
     def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
         """The agreement with a hash, when it was kept; raises AgreementError."""
         row = self.one("SELECT envelope FROM agreements WHERE agreement_hash = ?", agreement_hash)

@@ -57,12 +57,15 @@ def paths_of(size: int) -> Iterator[TilePath]:
 def copied_files(log: LogReader, size: int) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of each of them."""
     for path in paths_of(size):
-        first = path.index * TILE_WIDTH
-        if path.level is None:
-            data = write_bundle(log.entries(first, first + path.width))
-        else:
-            data = write_tile(log.tile(path.level, path.index, path.width))
-        yield str(path), data
+        yield str(path), copied_file(log, path)
+
+
+def copied_file(log: LogReader, path: TilePath) -> bytes:
+    """The bytes of one of them."""
+    if path.level is not None:
+        return write_tile(log.tile(path.level, path.index, path.width))
+    first = path.index * TILE_WIDTH
+    return write_bundle(log.entries(first, first + path.width))
 
 
 def _width(size: int, level: int, index: int) -> int:

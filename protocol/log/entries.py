@@ -45,6 +45,7 @@ KEY_FORKED: Final = "key-forked"
 RESTORED: Final = "restored"
 LOG_FORKED: Final = "log-forked"
 LOG_ACCEPTED: Final = "log-accepted"
+PACK: Final = "pack"
 COUNTED: Final = "counted"
 RECEIPTS: Final = "receipts"
 
@@ -121,6 +122,7 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     LOG_FORKED: {
         "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
     },
+    PACK: {"sha256": _hex, "by": _text},  # an evidence pack: the hash of its manifest
     LOG_ACCEPTED: {
         "agreement": _text, "party": _text, "size": _number, "known": _hex, "other": _hex,
         "by": _text,

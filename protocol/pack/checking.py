@@ -260,6 +260,8 @@ def _witnessed(
     """What partners cosigned under an agreement, and the states of the log that were sealed."""
     had = _had(agreement)
     folder = f"{SEALS}{agreement.id}/"
+    if f"{folder}{CHECKPOINT}" not in files:
+        raise _wrong("E-PACK-WITNESS", f"nobody cosigned under {agreement.id}")
     names = [key_of_seals(party, key, agreement.id) for key in had[party]]
     said = _signed_at(files, folder, names)
     witnesses = {key_of_witness(one, key): one for one in had if one != party for key in had[one]}

@@ -392,6 +392,7 @@ function listed(files) {
 function sealed(files, party, under) {
   const { id, secure_sum: terms } = under.said;
   const folder = `seals/${id}/`;
+  need(files.has(`${folder}checkpoint`), "E-PACK-WITNESS", `nobody cosigned under ${id}`);
   const own = under.keys.get(party).map((key) => signer(`${logName(party, key)}/${id}`, 1, key));
   const others = [...under.keys].filter(([who]) => who !== party).flatMap(([who, keys]) =>
     keys.map((key) => signer(logName(who, key), 4, key, who)));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.end_to_end import deployment as deploy
 from tests.end_to_end.command_line import PATIENCE_S, command, command_process
 from tests.end_to_end.deployment import NAMES, Deployment
 from tests.end_to_end.transport_support import wait_for
+from tests.protocol.pack.test_pack import NODE, VERIFIER
 
 pytestmark = pytest.mark.slow
 
@@ -186,6 +188,32 @@ def test_partners_cosigned_each_others_logs_message_by_message(
     agreement = folder / "agreement.json"
     checked = said("check-proof", tmp_path / "proof", "--agreement", agreement, "--quorum", 2)
     assert len(checked["cosigned"]) == 2
+
+
+def test_an_auditor_verifies_a_pack_with_either_verifier(
+    deployed: Deployment, first: SimpleNamespace, second: SimpleNamespace, tmp_path: Path
+) -> None:
+    folder, pack = deployed.folder(NAMES[0]), tmp_path / "north.pack"
+    done = command("node", "evidence", "pack", "--out", pack, "--dir", folder, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)["data"]
+    other = deployed.folder(NAMES[1]) / "agreement.json"
+    done = command("node", "evidence", "verify", pack, "--agreement", other, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["data"]
+    (witnessed,) = found["witnessed"]
+    assert set(witnessed["by"]) == set(NAMES[1:])
+    assert found["releases"] == 2
+    assert 0 < found["entries"] - found["entries_witnessed"] < found["entries"] // 2
+    assert len(found["documents"]) == 18
+    (named,) = made["agreements"]
+    words = [NODE, VERIFIER, "--agreement", named["agreement_hash"], pack]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
+    said = json.loads(done.stdout)
+    assert [said[key] for key in ("entries", "entries_witnessed", "root", "releases")] == [
+        found[key] for key in ("entries", "entries_witnessed", "root", "releases")
+    ]
 
 
 def test_the_coordinator_forgets_the_masked_messages_of_a_run_that_ended(

@@ -1,0 +1,64 @@
+"""`evidence pack`, `evidence verify` and `evidence verifier` of a node."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from tests.partner_node.nodes import installed, node, shell
+from tests.shell import Shell
+
+__all__ = ["installed", "node", "shell"]
+
+
+def test_a_pack_has_all_documents_and_the_log_says_that_it_was_made(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "minutes.pdf").write_bytes(b"%PDF")
+    before = shell.json("log", "verify", "--dir", installed)["size"]
+    made = shell.json(
+        "evidence",
+        "pack",
+        "--out",
+        "n.pack",
+        "--with",
+        tmp_path / "minutes.pdf",
+        "--dir",
+        installed,
+    )
+    assert stat.S_IMODE((tmp_path / "n.pack").stat().st_mode) == 0o600
+    assert made["entries"] == before
+    ((said,),) = [shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"]]
+    assert said["sha256"] == made["sha256"]
+    (agreement,) = made["agreements"]
+    words = ("evidence", "verify", "n.pack", "--agreement", agreement["agreement_hash"])
+    error = shell.refused(*words, status=3)
+    assert error["code"] == "E-PACK-WITNESS", "no run took place: nobody cosigned"
+    assert "nobody cosigned" in error["message"]
+
+
+def test_a_pack_is_never_written_over_another_file(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "n.pack").write_bytes(b"mine")
+    error = shell.refused("evidence", "pack", "--out", "n.pack", "--dir", installed, status=2)
+    assert error["code"] == "E-PACK-OUT"
+    assert (tmp_path / "n.pack").read_bytes() == b"mine"
+    assert shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"] == []
+
+
+def test_a_file_that_cannot_be_read_is_named(shell: Shell, installed: Path, tmp_path: Path) -> None:
+    words = ("evidence", "pack", "--out", "n.pack", "--with", tmp_path / "none", "--dir", installed)
+    assert shell.refused(*words, status=2)["code"] == "E-PACK-FILE"
+    words = ("evidence", "verify", tmp_path / "none", "--agreement", "ab" * 32)
+    assert shell.refused(*words, status=2)["code"] == "E-PACK-FILE"
+    (tmp_path / "other").write_bytes(bytes(1024))
+    words = ("evidence", "verify", tmp_path / "other", "--agreement", "ab" * 32)
+    assert shell.refused(*words, status=3)["code"] == "E-PACK-FILES"
+
+
+def test_the_second_verifier_is_written_as_it_is(shell: Shell, tmp_path: Path) -> None:
+    shell.json("evidence", "verifier", "--out", "verifier.mjs")
+    from tests.protocol.pack.test_pack import VERIFIER
+
+    assert (tmp_path / "verifier.mjs").read_bytes() == VERIFIER.read_bytes()
