@@ -87,8 +87,8 @@ def copied_seals(
     Raises:
         MalformedError: A file is not of its format.
         LogError: A signature does not hold (E-LOG-SIGNATURE), the log's key did not sign
-            (E-LOG-UNSIGNED), the seals are of another log (E-LOG-ORIGIN), or opened seals are not
-            those of their signed state (E-LOG-HASHES).
+            (E-LOG-UNSIGNED), a seal is of another log (E-LOG-ORIGIN), or opened seals are not those
+            of their signed state (E-LOG-HASHES).
     """
     places = sorted(one for one in (folder / FOLDER).glob("*") if one.is_dir())
     return [_copied(place, keys, witnesses) for place in places]
@@ -100,13 +100,13 @@ def _copied(
     note = Note.parse(read_file(place / NOTE_FILE, MAX_NOTE_BYTES))
     own = [VerifierKey(f"{key.name}/{place.name}", key.kind, key.public_key) for key in keys]
     found = note.verified([*map(Ed25519Verifier, own), *map(cosigner, witnesses)])
-    signers = [key for key in own if key in found]
-    if not signers:
-        raise LogError(f"the log's key did not sign its seals under {place.name}",
-                       code="E-LOG-UNSIGNED")  # fmt: skip
     state = Checkpoint.from_text(note.text)
-    if state.origin not in {key.name for key in signers}:
-        raise LogError(f"these seals are of {state.origin!r}", code="E-LOG-ORIGIN")
+    if state.origin not in {key.name for key in own if key in found}:
+        raise LogError(
+            f"the log's key did not sign its seals under {place.name}",
+            code="E-LOG-UNSIGNED",
+            remedy="Ask the log's keeper for another copy.",
+        )
     tiles, sealed = Tiles(), []
     for line in read_file(place / OPENED_FILE, _MAX_OPENED_BYTES).splitlines():
         nonce, text = _opened(line)

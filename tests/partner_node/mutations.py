@@ -1530,9 +1530,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "partner_node/sealed_copies.py",
-        "    if not signers:\n",
-        "    if False:\n",
-        "test_log_witness.py::test_a_copys_seals_that_were_changed_are_noticed",
+        "if state.origin not in {key.name for key in own if key in found}:",
+        "if False:",
+        "test_log_witness.py::test_a_copy_whose_seals_the_log_did_not_sign_is_refused",
     ),
     (
         "partner_node/sealed_proofs.py",

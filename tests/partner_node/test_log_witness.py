@@ -289,3 +289,13 @@ def test_a_copys_seals_are_those_of_its_own_log(
     path.write_bytes(b"".join(lines))
     copied.seals.rename(copied.seals.with_name("others"))
     assert shell.refused(*copied.words, status=3)["code"] == "E-LOG-UNSIGNED"
+
+
+def test_a_copy_whose_seals_the_log_did_not_sign_is_refused(
+    shell: Shell, copied: SimpleNamespace
+) -> None:
+    path = copied.seals / "checkpoint"
+    text, _, lines = path.read_bytes().partition(b"\n\n")
+    others = b"".join(lines.splitlines(keepends=True)[1:])
+    path.write_bytes(text + b"\n\n" + others)
+    assert shell.refused(*copied.words, status=3)["code"] == "E-LOG-UNSIGNED"
