@@ -400,14 +400,16 @@ class NodeStore(Database):
 
     def versions(self, agreement_id: str) -> Iterator[SignedAgreement]:
         """Every agreement with an id that was kept, the last one first; raises AgreementError."""
-        rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid DESC")
-        kept = (SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows)
+        kept = self._agreements("SELECT envelope FROM agreements ORDER BY rowid DESC")
         return (signed for signed in kept if signed.agreement.id == agreement_id)
 
     def agreements(self) -> list[SignedAgreement]:
         """Every agreement that was kept, the last one last; raises AgreementError."""
-        rows = self.ask("SELECT envelope FROM agreements ORDER BY rowid")
-        return [SignedAgreement.from_bytes(envelope, kept=True) for (envelope,) in rows]
+        return list(self._agreements("SELECT envelope FROM agreements ORDER BY rowid"))
+
+    def _agreements(self, select: LiteralString) -> Iterator[SignedAgreement]:
+        for (envelope,) in self.ask(select):
+            yield SignedAgreement.from_bytes(envelope, kept=True)
 
     def agreement(self, agreement_hash: bytes) -> SignedAgreement | None:
         """The agreement with a hash, when it was kept; raises AgreementError."""
