@@ -31,6 +31,7 @@ FORGOTTEN: Final = (
     "runs, releases and their segments, stops of partners, and the records of what left",
     "the cap on what a customer may spend, where people set one",
     "the audit log: a checkpoint of it that somebody keeps shows that it was there",
+    "notices that were published here: their versions hold again as node.toml lists them",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "
     "earlier certificate can show this node an earlier statement again, until the coordinator's "

@@ -43,6 +43,7 @@ SETTINGS: Final = "settings"
 SIGNING_KEY: Final = "signing-key"
 KEY_FORKED: Final = "key-forked"
 RESTORED: Final = "restored"
+NOTICE: Final = "notice"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -113,6 +114,11 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     KEY_FORKED: {"old_key": _hex, "new_key": _hex},
     # A backup of that time was put back; empty for a state that began anew.
     RESTORED: {"made_at": _text},
+    # A customers' notice; `facts` is the hash of what it tells, `own`: people wrote it.
+    NOTICE: {
+        "agreement": _text, "agreement_hash": _hex, "version": _text, "language": _text,
+        "sha256": _hex, "facts": _hex, "own": _yes_or_no, "by": _text,
+    },
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from partner_node.config.node_config import ConsentSection
 from partner_node.consent.local_rules import LocalRules
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.node import Node
+from partner_node.notices.published import Publications
 from partner_node.sources.source import Chunk, Description
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -115,6 +116,7 @@ class Lab:
         return LocalRules(
             agreement or self.fed.agreement, party or self.party, section,
             self.gate(section, party), columns=columns, units=units,
+            published=lambda: Publications(self.store).under(self.fed.agreement.id),
         )  # fmt: skip
 
     def gate(self, section: ConsentSection, party: Party | None = None) -> Any:
