@@ -34,6 +34,7 @@ READS: Final = {
         "feedback list", "key show", "key export", "log show", "log checkpoint", "log verify",
         "log prove", "log check-proof", "log consistency", "log export", "retention list",
         "notice render", "notice words", "notice list", "notice show", "notice verify",
+        "notice centre",
         "rights list",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",

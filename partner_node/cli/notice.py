@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 
 _MOST_BYTES: Final = 1 << 20
+#: Languages of the privacy centre where none are named.
+_USUAL: Final = ("en", "de")
 
 
 class _Form(StrEnum):
@@ -230,6 +232,73 @@ def verify(
     output.show(comparison_shown(found))
     if not found.same_words:
         raise typer.Exit(3)
+
+
+@app.command("centre")
+def centre(
+    out: Annotated[Path, typer.Option(help="Folder for the pages; those of before are replaced.")],
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="A language; repeat it. English and German if left out."),
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Option(help="Your own words in a language, such as de=own-de.toml; repeat it."),
+    ] = None,
+    agreement: AgreementFile = None,
+    under: Under = None,
+    directory: Directory = HERE,
+    format: Format = FormatOption,
+) -> None:
+    """Pages for your site: what is done, and a form that saves what `feedback import` reads."""
+    from partner_node.notices.catalogue import catalogue_of
+    from partner_node.notices.centre import Told, pages
+    from partner_node.notices.published import Publications
+
+    asked = _asked(directory, under, agreement)
+    home, agreed = asked[0], asked[1]
+    own = _by_language(words or [])
+    languages = list(dict.fromkeys(language or _USUAL))
+    for name in own.keys() - set(languages):
+        raise UsageError(f"--words {name}=… is for no page", remedy=f"add --language {name}")
+    with closing(home.store(home.keystore())) as store:
+        published = Publications(store).pages_of(agreed)
+    told = [
+        Told(
+            texts=catalogue_of(name),
+            notice=_rendered(*asked, name, own.get(name)),
+            published=published.get(name),
+        )
+        for name in languages
+    ]
+    written = pages(told)
+    for name, page in written.items():
+        write_file(out / name, page)
+    unpublished = [one.notice.language for one in told if one.published is None]
+    warnings = [
+        f"{out / f'notice-{name}.html'} is not published yet: fedseg-node notice publish"
+        for name in unpublished
+    ]
+    output.warn(warnings)
+    output.result(
+        {"folder": str(out), "pages": list(written), "unpublished": unpublished,
+         "warnings": warnings},
+        f"Wrote {how_many(len(written), 'page')} to {out}; they need no server, and send nothing.",
+        "What customers send you: fedseg-node feedback import FILE, once you know who sent it.",
+    )  # fmt: skip
+
+
+def _by_language(words: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for one in words:
+        language, equals, path = one.partition("=")
+        if not equals or not path or language in found:
+            raise UsageError(
+                f"--words {one} does not say for which language, or twice for one",
+                remedy="such as --words de=own-de.toml",
+            )
+        found[language] = Path(path)
+    return found
 
 
 def _asked(

@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString
 
 from partner_node.notices.facts import NoticeFacts
 from partner_node.store.node_store import NodeStore
+from protocol.agreement.document import Agreement
 from protocol.errors import UsageError
 from protocol.log.entries import NOTICE
 from protocol.strict import Fields
@@ -143,6 +144,16 @@ class Publications:
         """The bytes of one that is on record."""
         ((content,),) = self._store.ask("SELECT content FROM notices WHERE number = ?", number)
         return bytes(content)
+
+    def pages_of(self, agreement: Agreement) -> dict[str, str]:
+        """Published pages of the notice that an agreement names, by language.
+
+        Those that were published as Markdown or text are no pages.
+        """
+        current = newest(self.under(agreement.id))
+        named = [one for one in current if one.version == agreement.purpose.notice_version]
+        found = {one.language: self.content(one.number).decode("utf-8-sig") for one in named}
+        return {language: text for language, text in found.items() if text.lstrip()[:1] == "<"}
 
     def _refuse_other_facts(self, published: Publication) -> None:
         for one in self.under(published.agreement):

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from partner_node.home import NodeHome
+from partner_node.notices.centre import KINDS
 from partner_node.notices.publishing import CONFIRMED
+from partner_node.segments import feedback_file
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
 from tests.agreed_terms import agreed_feature
@@ -307,3 +309,38 @@ def test_a_text_of_ones_own_is_found_within_a_page(shell: Shell, ours: Path) -> 
     assert shell.json(*words)["same_words"] is True
     page.write_text(page.read_text().replace("to say no", "to say yes"))
     assert shell(*words).code == 3
+
+
+# --- the privacy centre --------------------------------------------------------------------------
+
+
+def test_the_privacy_centre_has_the_published_notice_and_says_which_are_not(
+    shell: Shell, ours: Path
+) -> None:
+    file = rendered(shell, ours)
+    shell.json("notice", "publish", file, "--dir", ours)
+    made = shell.json("notice", "centre", "--out", "site", "--dir", ours)
+    names = ["index.html", "en.html", "notice-en.html", "de.html", "notice-de.html"]
+    assert (made["pages"], made["unpublished"]) == (names, ["de"])
+    assert (Path("site") / "notice-en.html").read_bytes() == file.read_bytes()
+    page = (Path("site") / "en.html").read_text()
+    assert "office@north.example" not in page, "the agreement's contact is told"
+    assert "privacy@north.example" in page
+    german = Path("site") / "notice-de.html"
+    assert shell.json("notice", "publish", german, "--dir", ours)["language"] == "de"
+    assert shell.json("notice", "centre", "--out", "site", "--dir", ours)["unpublished"] == []
+
+
+def test_the_privacy_centre_takes_own_words_for_each_language(shell: Shell, ours: Path) -> None:
+    shell.json("notice", "words", "--out", "own.toml", "--dir", ours)
+    file = Path("own.toml")
+    file.write_text(file.read_text().replace('"Visits"\nown = ""', '"Visits"\nown = "Besuche"'))
+    words = ("notice", "centre", "--out", "site", "--language", "de", "--dir", ours)
+    shell.json(*words, "--words", "de=own.toml")
+    assert "Besuche" in (Path("site") / "index.html").read_text()
+    for wrong in ("own.toml", "de=", "fr=own.toml"):
+        shell.refused(*words, "--words", wrong, status=2)
+
+
+def test_what_the_centre_offers_is_feedback() -> None:
+    assert set(KINDS) < set(feedback_file.KINDS)
