@@ -267,7 +267,7 @@ def test_a_version_that_was_not_published_is_refused_once_another_was(
     assert "'2', which was not published here" in refused(ours).message
 
 
-def test_a_notice_in_a_second_language_has_to_tell_of_all_too(shell: Shell, ours: Path) -> None:
+def test_notices_in_several_languages_stand_side_by_side(shell: Shell, ours: Path) -> None:
     for language in ("en", "de"):
         file = rendered(shell, ours, f"{language}.html", "--language", language)
         shell.json("notice", "publish", file, "--dir", ours)

@@ -201,7 +201,7 @@ def test_own_words_stand_in_the_place_of_the_agreements() -> None:
     assert "features.visits" in found.as_they_stand
 
 
-def test_own_words_for_what_an_agreement_does_not_say_any_more_are_refused_and_can_be_sorted_out(
+def test_own_words_for_what_an_agreement_said_once_are_refused_and_can_be_sorted_out(
 ) -> None:  # fmt: skip
     agreement = agreed()
     texts = texts_of(agreement, agreement.parties[0], NODE)
