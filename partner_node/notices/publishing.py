@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,10 +12,12 @@ from partner_node.notices import visible
 from partner_node.notices.facts import EXACT, NoticeFacts, facts_to_tell
 from partner_node.notices.published import Publication
 from protocol.agreement.document import Agreement
-from protocol.agreement.governance import BASIS_WORDS
+from protocol.agreement.governance import BASIS_WORDS, VERSION
 from protocol.agreement.parties import Party
 from protocol.errors import RuleError, UsageError
 
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_VERSION: Final = re.compile(VERSION)
 #: What people confirm of a text of their own, each by its name.
 CONFIRMED: Final = (
     "purpose", "basis", "features", "uses", "recipients", "retention", "contact", "totals",
@@ -120,11 +123,16 @@ def taken_own(
             code="E-NOTICE-CONFIRM",
             remedy="read the notice, then add " + " ".join(f"--confirm {name}" for name in missing),
         )
-    if offered.language is None:
+    if offered.language is None or not _LANGUAGE.fullmatch(offered.language):
         raise UsageError(
-            "the language of a text of your own is not said", remedy="such as --language en"
+            f"the language of a text of your own is {offered.language!r}",
+            remedy="say it as in BCP 47, such as --language en",
         )
     version = agreement.purpose.notice_version if offered.version is None else offered.version
+    if not _VERSION.fullmatch(version):
+        raise UsageError(
+            f"--version {version!r} is none that an agreement can name", remedy="such as 2 or 2.1"
+        )
     words = visible.words_of(visible.seen_in(offered.data, name=offered.name))
     published = _publication(
         offered, agreement, facts, version, offered.language, words, own=True, at=at, by=by

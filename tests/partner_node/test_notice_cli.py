@@ -173,7 +173,10 @@ def test_a_text_of_ones_own_is_published_when_each_fact_is_confirmed(
     assert any("dpo@partner.example" in warning for warning in data["warnings"])
     assert not any("number 90" in warning for warning in data["warnings"])
     check(ours)
-    shell.refused(*words[:-4], *said[:2], "--dir", ours, status=2)
+    shell.refused(*words[:3], *said[:2], "--dir", ours, status=2)  # nothing to confirm
+    for wrong in (("--language", "English"), ("--version", "version 2")):
+        shell.refused(*words, *said, *wrong, status=2)
+    shell.refused(*words[:4], *said, "--dir", ours, status=2)  # in no language
 
 
 def test_a_version_is_published_with_one_set_of_facts(shell: Shell, ours: Path) -> None:
