@@ -75,8 +75,8 @@ def standing_words(agreement: Agreement, published: Iterable[Publication]) -> st
             f"notice {agreed} is taken on trust, as [consent] notices lists it: none was published "
             "here (fedseg-node notice publish)"
         )
-    each = ", ".join(
-        f"{one.language} {'own text' if one.own_text else 'rendered'} {one.sha256[:16]}"
+    each = "; ".join(
+        f"{one.language}, {'own text' if one.own_text else 'rendered'}, SHA-256 {one.sha256[:16]}"
         for one in told
     )
     return f"notice {agreed} is the one published here ({each})"

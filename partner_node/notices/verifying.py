@@ -136,11 +136,12 @@ def _differences(own: list[str], words: list[str]) -> list[Difference]:
     if max(len(own), len(words)) > _MOST_COMPARED:
         return []
     matcher = difflib.SequenceMatcher(None, own, words, autojunk=False)
-    return [
+    found = (
         Difference(published=_some(own[a:b]), found=_some(words[c:d]))
         for kind, a, b, c, d in matcher.get_opcodes()
         if kind != "equal"
-    ][:_MOST_TOLD]
+    )
+    return list(dict.fromkeys(found))[:_MOST_TOLD]
 
 
 def _some(words: list[str]) -> str:

@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from machine.shown import Shown
-from machine.tables import folding_table
+from machine.tables import filled_table
 from machine.text import minute, shown
 from partner_node.notices.published import Publication, Publications
 from partner_node.notices.verifying import Comparison
 from partner_node.store.node_store import NodeStore
 
-_DIGITS = 16
-
 
 def notices_shown(store: NodeStore) -> Shown:
     """All of them, oldest first."""
     found = Publications(store).all()
-    table = folding_table(
-        "no.", "time", "agreement", "notice", "language", "text", "SHA-256", "where",
-        title="Published notices",
-    )  # fmt: skip
-    for one in found:
-        table.add_row(
+    rows = [
+        (
             str(one.number),
             minute(one.at),
             one.agreement,
-            one.version,
-            one.language,
+            f"{one.version} ({one.language})",
             "own" if one.own_text else "rendered",
-            one.sha256[:_DIGITS],
             shown(one.url) or "–",
         )
+        for one in found
+    ]
+    headers = ("no.", "time", "agreement", "notice", "text", "where")
+    table = filled_table("Published notices", headers, rows, whole=headers[:-1])
     return Shown(
         values={"notices": [one.to_dict() for one in found]},
         parts=[table if found else "No notice was published here: fedseg-node notice publish."],

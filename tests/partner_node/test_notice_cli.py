@@ -214,7 +214,10 @@ def test_a_published_notice_that_tells_of_the_agreement_lets_the_node_answer(
 ) -> None:
     shell.json("notice", "publish", rendered(shell, ours), "--dir", ours)
     check(ours)
-    assert "notice 1 is the one published here (en rendered" in shell("status", "--dir", ours).out
+    assert (
+        "notice 1 is the one published here (en, rendered, SHA-256"
+        in shell("status", "--dir", ours).out
+    )
 
 
 @pytest.mark.parametrize(
