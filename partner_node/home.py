@@ -18,6 +18,7 @@ from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.kept_room import KEPT_PART, KeptRoom
 from partner_node.keystore import Keystore
+from partner_node.notices.published import Publication, Publications
 from partner_node.open_keys import OpenKeys
 from partner_node.register.requests import RightsRegister
 from partner_node.state_file import open_state
@@ -402,8 +403,21 @@ class NodeHome:
 
         gate = self.gate(agreement, party, store)
         data = self.config.data
+
+        def published() -> list[Publication]:
+            if store is not None:
+                return Publications(store).under(agreement.id)
+            with closing(self.store(self.keystore())) as opened:
+                return Publications(opened).under(agreement.id)
+
         return LocalRules(
-            agreement, party, self.config.consent, gate, columns=data.columns, units=data.units
+            agreement,
+            party,
+            self.config.consent,
+            gate,
+            columns=data.columns,
+            units=data.units,
+            published=published,
         )
 
     def customers(

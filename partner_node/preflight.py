@@ -33,6 +33,8 @@ from partner_node.link.certificates import authority_ends_soon, ends_soon
 from partner_node.link.proxy import way_to
 from partner_node.link.trouble import ProxyAnswerError, of_failure
 from partner_node.link.tunnel import secured
+from partner_node.notices.published import Publications
+from partner_node.notices.telling import standing_words
 from partner_node.segments.export_records import ExportRecords
 from partner_node.segments.retention import overdue
 from partner_node.sources.kinds import open_source
@@ -420,8 +422,15 @@ def _check_consent(
     everybody = count.standing.counted.total()
     return (
         f"{count.customers:,} of {how_many(everybody, 'customer')} {are(everybody)} counted now, "
-        f"on the basis of {party.legal_basis.words}{left_out}; {listed}"
+        f"on the basis of {party.legal_basis.words}{left_out}; {listed}; "
+        f"{_notice_words(home, agreement)}"
     )
+
+
+def _notice_words(home: NodeHome, agreement: Agreement) -> str:
+    """Whether the agreed notice is the one that was published here, or is taken on trust."""
+    with closing(home.store(home.keystore())) as store:
+        return standing_words(agreement, Publications(store).under(agreement.id))
 
 
 def _check_connection(home: NodeHome, now: datetime, warnings: list[str]) -> str:

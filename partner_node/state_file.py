@@ -34,6 +34,7 @@ FORGOTTEN: Final = (
     "keeps shows that it was there, and the others find that this node's log forked",
     "what was cosigned of the other parties' logs",
     "who was counted in which answer: no receipts of earlier runs can be made",
+    "notices that were published here: their versions hold again as node.toml lists them",
     "versions that wait, builds that were added, and what the first of two people said",
     "which authorities of its certificate the coordinator stated last: whoever has the key of an "
     "earlier certificate can show this node an earlier statement again, until the coordinator's "

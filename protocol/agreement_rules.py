@@ -116,14 +116,20 @@ def _identity_problems(a: Agreement) -> Iterator[AgreementError]:
         yield AgreementError("agreement: two parties have the same id", code="E-AGR-PARTY")
 
 
-def _wording_problems(a: Agreement) -> Iterator[AgreementError]:
-    for place, text in _wordings(a):
+def unsaid_in(agreement: Agreement) -> Iterator[tuple[str, str]]:
+    """The path and the text of every field for people that says nothing yet, such as TODO."""
+    for place, text in _wordings(agreement):
         if _PLACEHOLDER.fullmatch(text.strip()):
-            yield AgreementError(
-                f"agreement: {place} is {text.strip()!r}, which says nothing yet",
-                code="E-LINT",
-                remedy="write what the parties mean; whoever signs must be able to read it",
-            )
+            yield place, text.strip()
+
+
+def _wording_problems(a: Agreement) -> Iterator[AgreementError]:
+    for place, text in unsaid_in(a):
+        yield AgreementError(
+            f"agreement: {place} is {text!r}, which says nothing yet",
+            code="E-LINT",
+            remedy="write what the parties mean; whoever signs must be able to read it",
+        )
     for use in sorted({*a.results_use.allowed} & {*a.results_use.forbidden}):
         yield AgreementError(
             f"agreement: results_use allows and forbids {use!r}",

@@ -39,6 +39,8 @@ READS: Final = {
         "evidence verifier",
         "log prove", "log check-proof", "log consistency", "log export", "log witness",
         "retention list", "rights list", "rights check-receipt",
+        "notice render", "notice words", "notice list", "notice show", "notice verify",
+        "notice centre",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",
         "user list", "user log",

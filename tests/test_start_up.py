@@ -53,6 +53,7 @@ COMMANDS = {
     "partner_node.cli.log": set(),
     "partner_node.cli.evidence": set(),
     "partner_node.cli.budget": set(),
+    "partner_node.cli.notice": set(),
     "partner_node.cli.rights": set(),
     "partner_node.cli.feedback": set(),
     "partner_node.cli.retention": set(),

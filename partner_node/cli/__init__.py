@@ -63,6 +63,10 @@ COMMANDS: Final = {
         module="partner_node.cli.budget", help="What this node's customers have spent."
     ),
     "consent": Place(module="partner_node.cli.consent", help="Which customers may be counted."),
+    "notice": Place(
+        module="partner_node.cli.notice",
+        help="What customers are told: the notice of an agreement, and which ones were published.",
+    ),
     "rights": Place(
         module="partner_node.cli.rights",
         help="Answer customers: access, objections, erasure and more; receipts and deadlines.",

@@ -155,6 +155,7 @@ _FOOT: Final = """\
 # What customers were told, and where their wishes are kept; read anew before every question.
 [consent]
 # The agreed purpose, and the versions of your privacy notice that tell of it.
+# `fedseg-node notice publish` puts on record what each of them tells.
 purpose = {purpose}
 notices = {notices}
 # With legitimate interest as the agreed basis: the assessment, whose SHA-256 the agreement has.

@@ -6,7 +6,7 @@ Every rule fails closed. Of a refusal only the code leaves the node.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from machine.files import open_regular
 from partner_node.columns.agreed import check_features
 from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSection
+from partner_node.notices.published import Publication
+from partner_node.notices.telling import refuse_untold
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import LEGITIMATE_INTEREST
 from protocol.agreement.parties import Party
@@ -43,6 +45,7 @@ class LocalRules:
         gate: The consent gate that its customers pass.
         columns: Column of each feature whose column has another name.
         units: Unit in which this partner's data have each feature.
+        published: The notices that were published for the agreement, as they are then.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class LocalRules:
         *,
         columns: Mapping[str, str],
         units: Mapping[str, str],
+        published: Callable[[], Sequence[Publication]],
     ) -> None:
         self._agreement = agreement
         self._party = party
@@ -61,6 +65,7 @@ class LocalRules:
         self._gate = gate
         self._columns = columns
         self._units = units
+        self._published = published
 
     def check(self, now: datetime) -> None:
         """Refuse to answer now.
@@ -93,6 +98,7 @@ class LocalRules:
                 code="E-NOTICE",
                 remedy="publish that notice, then add its version to [consent] notices",
             )
+        refuse_untold(self._agreement, self._party, self._published(), own.notices)
 
     def _check_basis(self) -> None:
         self._gate.check_complete()

@@ -12,6 +12,8 @@ from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
 from partner_node.link.certificates import authority_ends_soon
 from partner_node.membership import Membership
+from partner_node.notices.published import Publications, newest
+from partner_node.notices.telling import standing_words as notice_words
 from partner_node.shown.agreement_words import waiting_values, waiting_words
 from partner_node.shown.record_tables import (
     refusal_values,
@@ -48,6 +50,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
         *refused_words(unsettled(home, store, in_force)),
         *fork_warnings(store),
     ]
+    notices = [(one, Publications(store).under(one.id)) for one in in_force]
     asked = [(one, ReadinessRecords(store).of(one.hash)) for one in in_force]
     readiness = [(one, found) for one, found in asked if found is not None]
     heard, serving, going_on = HeardRecords(store).all(), home.is_served(), open_runs(runs)
@@ -64,6 +67,10 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
             "open_runs": [open_run_values(run, waiting) for run in going_on],
             "waiting_versions": waiting_values(coming),
             "schedules": [one.to_dict() for one in due if one is not None],
+            "notices": [
+                one.named() | {"published": [p.to_dict() for p in newest(found)]}
+                for one, found in notices
+            ],
             "releases": len(releases),
             "runs": run_values(runs, releases),
             "refusals": refusal_values(refusals),
@@ -81,6 +88,7 @@ def status_shown(home: NodeHome, store: NodeStore, now: datetime) -> Shown:
                 readiness=[found for _, found in readiness],
                 now=now,
             ),
+            *(f"Under {one.id} {notice_words(one, found)}." for one, found in notices),
             *waiting_words(coming),
             *(words for one in due if one is not None for words in one.words),
             *run_words(runs, releases),

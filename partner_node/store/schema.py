@@ -410,4 +410,23 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ALTER TABLE egress ADD COLUMN beside TEXT NOT NULL DEFAULT '';
     PRAGMA user_version = 33;
     """,
+    # What customers were told: notices that were published, with the facts that each tells.
+    """
+    CREATE TABLE notices (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        agreement_id TEXT NOT NULL,
+        agreement_hash BLOB NOT NULL,
+        version TEXT NOT NULL,
+        language TEXT NOT NULL,
+        url TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        words_sha256 TEXT NOT NULL,
+        own_text INTEGER NOT NULL,
+        published_by TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        content BLOB NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 34;
+    """,
 )

@@ -48,6 +48,7 @@ LOG_ACCEPTED: Final = "log-accepted"
 PACK: Final = "pack"
 COUNTED: Final = "counted"
 RECEIPTS: Final = "receipts"
+NOTICE: Final = "notice"
 
 _MOST_TEXT: Final = 4096
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
@@ -135,6 +136,11 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     },
     # Whether sets are kept from here on; without one, they are.
     RECEIPTS: {"kept": _yes_or_no},
+    # A customers' notice; `facts` is the hash of what it tells, `own`: people wrote it.
+    NOTICE: {
+        "agreement": _text, "agreement_hash": _hex, "version": _text, "language": _text,
+        "sha256": _hex, "facts": _hex, "own": _yes_or_no, "by": _text,
+    },
 }  # fmt: skip
 
 

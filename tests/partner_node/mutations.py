@@ -38,6 +38,8 @@ RIGHTS = "test_rights.py::"
 RANGES = "test_local_counts.py::"
 SAID = "test_feedback.py::"
 SEVERAL = "test_several_agreements.py::"
+NOTICES = "test_notice_cli.py::"
+WORDED = "test_notices.py::"
 IN_SQLITE = "test_sqlite_source.py::"
 LAST = "partner_node/consent/last_snapshot.py"
 JUDGED = "test_last_snapshot.py::"
@@ -1766,5 +1768,92 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "            yield with_scores",
         "test_counted.py::"
         "test_all_who_may_be_counted_are_noted_also_where_nothing_is_kept_and_of_scores",
+    ),
+    (
+        "partner_node/consent/local_rules.py",
+        "        refuse_untold(self._agreement, self._party, self._published(), own.notices)\n",
+        "",
+        NOTICES
+        + "test_an_agreement_that_changed_is_answered_when_the_published_notice_tells_of_it",
+    ),
+    (
+        "partner_node/notices/telling.py",
+        "    if not any(one.version == agreed for one in current):\n",
+        "    if False:\n",
+        NOTICES + "test_a_version_that_was_not_published_is_refused_once_another_was",
+    ),
+    (
+        "partner_node/notices/telling.py",
+        "if one.version in (agreed, *counted) else []\n",
+        "if one.version == agreed else []\n",
+        NOTICES
+        + "test_a_new_version_of_the_notice_is_published_before_the_agreement_comes_into_force",
+    ),
+    (
+        "partner_node/notices/telling.py",
+        "        if not untold:\n",
+        "        if True:\n",
+        NOTICES
+        + "test_an_agreement_that_changed_is_answered_when_the_published_notice_tells_of_it",
+    ),
+    (
+        "partner_node/notices/published.py",
+        "        found[one.version, one.language] = one\n",
+        '        found[one.version, ""] = one\n',
+        NOTICES + "test_notices_in_several_languages_stand_side_by_side",
+    ),
+    (
+        "partner_node/notices/published.py",
+        "        self._refuse_other_facts(published)\n",
+        "",
+        NOTICES + "test_a_version_is_published_with_one_set_of_facts",
+    ),
+    (
+        "partner_node/notices/publishing.py",
+        "    if not visible.is_whole(mark, words):\n",
+        "    if False:\n",
+        NOTICES + "test_a_notice_of_which_words_were_changed_is_not_published",
+    ),
+    (
+        "partner_node/notices/publishing.py",
+        "!= agreed or not visible.says(mark, facts.hash):\n",
+        "!= agreed:\n",
+        NOTICES + "test_a_notice_of_another_agreement_is_not_published",
+    ),
+    (
+        "partner_node/notices/publishing.py",
+        "    if missing:\n",
+        "    if False:\n",
+        NOTICES + "test_a_text_of_ones_own_is_published_when_each_fact_is_confirmed",
+    ),
+    (
+        "partner_node/notices/facts.py",
+        "    if unsaid:\n",
+        "    if False:\n",
+        WORDED + "test_an_agreement_that_does_not_say_what_has_to_be_told_gets_no_notice",
+    ),
+    (
+        "partner_node/notices/facts.py",
+        "        if told.totals == NOISED and self.totals == EXACT:\n",
+        "        if False:\n",
+        WORDED + "test_exact_totals_are_told_by_no_notice_of_noise",
+    ),
+    (
+        "partner_node/notices/words.py",
+        "            if says != texts[key]:\n",
+        "            if False:\n",
+        WORDED + "test_own_words_for_what_an_agreement_said_once_are_refused_and_can_be_sorted_out",
+    ),
+    (
+        "partner_node/notices/written.py",
+        "autoescape=True",
+        "autoescape=False",
+        WORDED + "test_the_page_runs_and_loads_nothing",
+    ),
+    (
+        "partner_node/store/audit_log.py",
+        "    \"INSERT ON main.notices BEGIN SELECT fedseg_owes('notice')\",\n",
+        "",
+        LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
     ),
 ]

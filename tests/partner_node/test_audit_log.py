@@ -137,6 +137,9 @@ def test_nothing_is_appended_outside_of_a_transaction() -> None:
         "UPDATE manifests SET first_by = 'anna'",
         "INSERT INTO caps (at, epsilon, delta, reason) VALUES ('', '1', '1', '')",
         "INSERT INTO authorities VALUES (1, x'', 'now')",
+        "INSERT INTO notices (at, agreement_id, agreement_hash, version, language, url, facts,"
+        " words_sha256, own_text, published_by, sha256, content)"
+        " VALUES ('', '', x'', '1', 'en', '', '{}', '', 0, '', '', x'')",
         "INSERT INTO refused_hand_overs VALUES (x'01', 'here', x'', '', 'now')",
         "UPDATE exports SET ended_at = 'now', ended = 'deleted'",
         "UPDATE exports SET sha256 = '11'",

@@ -21,6 +21,8 @@ from partner_node.config.node_config import ConsentSection
 from partner_node.consent.local_rules import LocalRules
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.node import Node
+from partner_node.notices.facts import NoticeFacts
+from partner_node.notices.published import Publication, Publications
 from partner_node.sources.source import Chunk, Description
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
@@ -115,6 +117,7 @@ class Lab:
         return LocalRules(
             agreement or self.fed.agreement, party or self.party, section,
             self.gate(section, party), columns=columns, units=units,
+            published=lambda: Publications(self.store).under(self.fed.agreement.id),
         )  # fmt: skip
 
     def gate(self, section: ConsentSection, party: Party | None = None) -> Any:
@@ -185,6 +188,19 @@ def _other_notice(lab: Lab) -> LocalRules:
 
 def _no_notice(lab: Lab) -> LocalRules:
     return lab.rules(notices=())
+
+
+def _untold(lab: Lab) -> LocalRules:
+    """A notice of the agreed version is published that does not tell of one feature."""
+    agreement = lab.fed.agreement
+    published = Publication(
+        at="2026-01-01T00:00:00.000000Z", agreement=agreement.id, agreement_hash=agreement.hash,
+        version=NOTICE, language="en", url="", words_sha256="", sha256="", own_text=True, by="anna",
+        facts=replace(NoticeFacts.of(agreement, lab.party), features=("visits",)),
+    )  # fmt: skip
+    with lab.store.transaction():
+        Publications(lab.store).add(published, b"")
+    return lab.rules()
 
 
 def _no_consents(lab: Lab) -> LocalRules:
@@ -306,6 +322,7 @@ SPOILS: list[tuple[Callable[[Lab], LocalRules], str, str, str]] = [
     (_other_purpose, "E-PURPOSE", "for dpv:Marketing", "[consent] purpose"),
     (_other_notice, "E-NOTICE", "version 'none'; versions that tell your customers", "notices"),
     (_no_notice, "E-NOTICE", "of the purpose: none", "notices"),
+    (_untold, "E-NOTICE", "it lacks the feature 'spent'", "new notice_version"),
     (_no_consents, "E-BASIS", "is consent", 'holds = "consents"'),
     (_no_sources, "E-BASIS", "is consent", 'holds = "consents"'),
     (_no_objections, "E-BASIS", "is legitimate interest", 'holds = "objections"'),

@@ -130,6 +130,11 @@ def test_a_folder_that_is_no_node_is_named(
         "log accept": ["south"],
         "rights receipt": ["--subject", "b"],
         "rights receipt-key": ["00"],
+        "notice words": ["--out", "own.toml"],
+        "notice publish": ["notice.html"],
+        "notice show": ["1"],
+        "notice verify": ["--url-file", "page.html"],
+        "notice centre": ["--out", "site"],
         "user remove": ["anna"],
         "sign": ["x.json", "--out", "y.json"],
         "install": ["x.json"],
@@ -1028,6 +1033,7 @@ def test_a_node_without_a_run_says_so(shell: Shell, installed: Path) -> None:
     nothing |= {"schedules": [], "waiting_versions": []}
     agreement = NodeHome.load(installed).signed_agreement().agreement
     nothing["agreements"] = [agreement.named()]
+    nothing["notices"] = [agreement.named() | {"published": []}]
     assert "In force: agreement ours, version 1." in shell("status", "--dir", installed).out
     assert status == {"partner": "north", "releases": 0, **nothing}
     assert "no run yet" in shell("status", "--dir", installed).out
