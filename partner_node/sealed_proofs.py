@@ -85,6 +85,17 @@ def checked_seals(store: NodeStore) -> list[Checkpoint]:
     return found
 
 
+def cosigned_states(store: NodeStore) -> list[Checkpoint]:
+    """Under each agreement, the newest state of the audit log that others cosigned."""
+    found = []
+    for agreement_id in sealed_under(store):
+        seals, room = Seals(store, agreement_id), Witnessed(store, agreement_id)
+        kept = seals.of_size(room.newest_most_cosigned(seals.size) or 0)
+        if kept is not None:
+            found.append(kept.sealed)
+    return found
+
+
 def _first_over(seals: Seals, number: int) -> KeptSeal | None:
     """The first seal of a state in which an entry is; None where there is none yet."""
 

@@ -25,13 +25,13 @@ from partner_node.cli import log_witness
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.sealed_copies import CopiedSeals, copied_seals, copy_seals
-from partner_node.sealed_proofs import checked_seals, sealed_proof_of
+from partner_node.sealed_proofs import checked_seals, cosigned_states, sealed_proof_of
 from partner_node.shown.audit_log import entries_words, log_shown
 from partner_node.shown.sealed import copied_values, copied_words, witnesses_of
 from partner_node.store.audit_log import AuditLog
 from partner_node.store.node_store import NodeStore
-from protocol.errors import UsageError
-from protocol.log.checking import LogReader, check_log
+from protocol.errors import LogError, UsageError
+from protocol.log.checking import LogReader, check_log, check_since, check_states
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Note, VerifierKey
@@ -99,6 +99,14 @@ def verify(
     ] = None,
     witness: log_witness.Witnesses = None,
     agreement: log_witness.Agreed = None,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Read only what came after the newest state that partners cosigned, or that a "
+            "checkpoint which you give says.",
+        ),
+    ] = False,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -106,6 +114,9 @@ def verify(
 
     Also every state of it that was sealed; of a copy, with the keys of partners, who cosigned that.
     """
+    if quick:
+        _verify_quickly(copy, key, checkpoint, directory)
+        return
     with _chosen(copy, key, directory) as (log, keys, newest, store):
         earlier = [
             verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
@@ -129,6 +140,33 @@ def verify(
         if earlier
         else "Whether entries at its end were cut off only a checkpoint kept elsewhere tells.",
     )  # fmt: skip
+
+
+def _verify_quickly(
+    copy: Path | None, key: list[str] | None, checkpoint: list[Path] | None, directory: Path
+) -> None:
+    """Check a log from the newest state on that others vouch for."""
+    with _chosen(copy, key, directory) as (log, keys, newest, store):
+        states = [
+            verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
+        ]
+        if store is not None:
+            states += cosigned_states(store)
+        if not states:
+            raise LogError(
+                "no partner cosigned this log yet, and no checkpoint of it is given",
+                code="E-LOG-NOT-COSIGNED",
+                remedy="give one that was kept elsewhere, --checkpoint; or leave --quick out",
+            )
+        known = max(states, key=lambda one: one.size)
+        size, root = check_since(log, known)
+        check_states(log, [*states, *([] if newest is None else [newest])])
+    output.result(
+        {"size": size, "root": root.hex(), "known": known.size},
+        f"The log is whole from entry {known.size} on: {entries_words(size)}, root {root.hex()}.",
+        f"Its first {entries_words(known.size)} have the hashes that others vouch for; their bytes "
+        "were not read again: without --quick they are.",
+    )
 
 
 @app.command("prove")

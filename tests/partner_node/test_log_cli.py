@@ -234,6 +234,26 @@ def test_a_copy_is_checked_without_the_node(shell: Shell, logging: Path, tmp_pat
     assert shell.refused(*words, status=2)["code"] == "E-LOG-FILE"
 
 
+def test_what_others_vouch_for_is_not_read_again(
+    shell: Shell, logging: Path, tmp_path: Path
+) -> None:
+    words = ("log", "verify", "--quick", "--dir", logging)
+    assert shell.refused(*words, status=3)["code"] == "E-LOG-NOT-COSIGNED"
+    checkpoint(shell, logging, tmp_path / "kept")
+    add(logging, 300, 305)
+    whole = shell.json("log", "verify", "--dir", logging)
+    kept = ("--checkpoint", tmp_path / "kept")
+    found = shell.json(*words, *kept)
+    assert (found["size"], found["root"]) == (whole["size"], whole["root"])
+    assert found["known"] == whole["size"] - 5
+    changed(
+        logging,
+        "UPDATE log_entries SET entry = CAST(replace(CAST(entry AS TEXT), 'anna', 'otto') AS BLOB)"
+        f" WHERE number = {whole['size'] - 1}",
+    )
+    assert shell.refused(*words, *kept, status=3)["code"] == "E-LOG-HASHES"
+
+
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(11))
     assert auditing.read_file(tmp_path / "large", 11) == bytes(11)

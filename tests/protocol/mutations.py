@@ -1633,8 +1633,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "protocol/log/checking.py",
-        "    if claimed and claimed[-1].size > size:\n",
-        "    if False:\n",
+        "        if one.size > size:\n",
+        "        if False:\n",
         "log/test_entries.py::test_what_was_changed_is_noticed",
     ),
     (
@@ -1657,9 +1657,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         "protocol/log/checking.py",
-        "        if len(batch) != stop - start:\n",
-        "        if False:\n",
+        "    if len(batch) != stop - start:\n",
+        "    if False:\n",
         "log/test_entries.py::test_an_entry_that_is_not_there_is_noticed",
+    ),
+    (
+        "protocol/log/checking.py",
+        "                if list(log.tile(one.level, index, place + 1)[place:]) != [one.hash]:\n",
+        "                if False:\n",
+        "log/test_entries.py::test_what_came_after_a_known_state_is_checked",
+    ),
+    (
+        "protocol/log/checking.py",
+        "    check_states(log, [known])\n",
+        "",
+        "log/test_entries.py::test_what_came_after_a_known_state_is_checked",
     ),
     # evidence packs
     (

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.errors import FedsegError
-from protocol.log.checking import check_log
+from protocol.log.checking import check_log, check_since
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.entries import BUILD, KINDS, LEFT, REFUSED, Entry, check_entry
 from protocol.log.tree import leaf_hash, root
@@ -99,6 +99,29 @@ def test_each_kind_has_its_fields_and_no_others(kind: str) -> None:
 def test_hashes_are_hexadecimal() -> None:
     with pytest.raises(FedsegError, match="E-LOG-FORMAT"):
         replace(made(BUILD), about={**made(BUILD).about, "build": "XY"})
+
+
+def test_what_came_after_a_known_state_is_checked() -> None:
+    whole = entries(600)
+    for known in (0, 1, 255, 256, 300, 599, 600):
+        log = Log(whole)
+        assert check_since(log, log.at(known)) == check_log(log)
+        if known:
+            other = replace(log.at(known), root=bytes(31) + b"\x01")
+            with pytest.raises(FedsegError, match="E-LOG-FORKED"):
+                check_since(log, other)
+        with pytest.raises(FedsegError, match="E-LOG-SHORT"):
+            check_since(Log(whole[: known // 2]), log.at(known)) if known else check_since(
+                log, replace(log.at(600), size=601)
+            )
+        for at in range(known, 600, 37):
+            log.all[at] = Entry(AT, REFUSED, {"run": "", "code": "E-OTHER"}).to_bytes()
+            with pytest.raises(FedsegError, match="E-LOG-HASHES"):
+                check_since(log, log.at(known))
+            log.all[at] = whole[at]
+    before = Log(whole)
+    before.all[3] = Entry(AT, REFUSED, {"run": "", "code": "E-OTHER"}).to_bytes()
+    check_since(before, before.at(300))  # its bytes are not read: its hash is vouched for
 
 
 def test_a_kind_of_a_later_version_is_kept_as_it_is() -> None:
