@@ -62,12 +62,15 @@ Keys = Annotated[
 def show(
     since: Annotated[int, typer.Option(min=0, help="The first entry's number.")] = 0,
     kind: Annotated[str | None, typer.Option(help="Entries of one kind, like left.")] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Of these only so many, the newest.")
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """The entries, oldest first."""
     with _own(directory) as (_, store):
-        output.show(log_shown(store.log, since=since, kind=kind))
+        output.show(log_shown(store.log, since=since, kind=kind, last=last))
 
 
 @app.command("checkpoint")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from machine.shown import Shown
@@ -11,16 +10,16 @@ from machine.tables import filled_table
 from machine.text import minute, shown
 from partner_node.store.audit_log import AuditLog
 from protocol.log.entries import Entry
-from protocol.log.tree import TILE_WIDTH
 
 _HASH: Final = re.compile(r"[0-9a-f]{32,}")
 _DIGITS: Final = 16
 
 
-def log_shown(log: AuditLog, *, since: int, kind: str | None) -> Shown:
-    """Entries from a number on, of one kind where it is named."""
+def log_shown(log: AuditLog, *, since: int, kind: str | None, last: int | None) -> Shown:
+    """Entries from a number on, of one kind where it is named; the newest of them, if so many."""
     size = log.size
-    found = [(n, one) for n, one in _entries(log, since, size) if kind in (None, one.kind)]
+    numbered = log.numbered(since=since, kind=kind, last=last)
+    found = [(number, Entry.from_bytes(data)) for number, data in numbered]
     rows = [(str(n), minute(one.at), one.kind, _about(one)) for n, one in found]
     table = filled_table(
         "Audit log", ("no.", "time", "kind", "about"), rows, whole=("no.", "time", "kind")
@@ -34,13 +33,6 @@ def log_shown(log: AuditLog, *, since: int, kind: str | None) -> Shown:
 def entries_words(count: int) -> str:
     """How many entries, for people."""
     return f"{count:,} " + ("entry" if count == 1 else "entries")
-
-
-def _entries(log: AuditLog, since: int, size: int) -> Iterator[tuple[int, Entry]]:
-    for start in range(since, size, TILE_WIDTH):
-        batch = log.entries(start, min(start + TILE_WIDTH, size))
-        for number, data in enumerate(batch, start):
-            yield number, Entry.from_bytes(data)
 
 
 def _about(entry: Entry) -> str:

@@ -77,6 +77,9 @@ _OF_KIND: Final[LiteralString] = (
     "SELECT count(*), min(number), max(number) FROM log_entries"
     " WHERE json_extract(CAST(entry AS TEXT), '$.kind') = ?"
 )
+_NUMBERED: Final[LiteralString] = "SELECT number, entry FROM log_entries WHERE number >= ?"
+_NEWEST: Final[LiteralString] = " ORDER BY number DESC LIMIT ?"
+_AND_KIND: Final[LiteralString] = " AND json_extract(CAST(entry AS TEXT), '$.kind') = ?"
 _UNDER: Final[LiteralString] = " AND json_extract(CAST(entry AS TEXT), '$.agreement') = ?"
 _OF_VERSION: Final[LiteralString] = " AND json_extract(CAST(entry AS TEXT), '$.agreement_hash') = ?"
 #: Whether anything happened here before there was a log.
@@ -252,6 +255,23 @@ class AuditLog:
             stop,
         )
         return [bytes(entry) for (entry,) in rows]
+
+    def numbered(
+        self, *, since: int = 0, kind: str | None = None, last: int | None = None
+    ) -> list[tuple[int, bytes]]:
+        """Entries with their numbers, oldest first.
+
+        Args:
+            since: From this number on.
+            kind: Of this kind alone, found by an index.
+            last: Of all these only so many, the newest.
+        """
+        few = -1 if last is None else last
+        if kind is None:
+            rows = self._database.ask(_NUMBERED + _NEWEST, since, few)
+        else:
+            rows = self._database.ask(_NUMBERED + _AND_KIND + _NEWEST, since, kind, few)
+        return [(number, bytes(entry)) for number, entry in reversed(rows)]
 
     def of_kind(
         self, kind: str, *, agreement: str | None = None, agreement_hash: str | None = None

@@ -8,7 +8,7 @@ from typing import Protocol
 from protocol.errors import LogError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.entries import check_entry
-from protocol.log.tree import TILE_WIDTH, TileReader, appended, leaf_hash, perfect_hash, root
+from protocol.log.tree import TILE_WIDTH, TileReader, leaf_hash, perfect_hash, root
 
 
 class LogReader(TileReader, Protocol):
@@ -40,10 +40,7 @@ def check_log(log: LogReader, checkpoints: Iterable[Checkpoint] = ()) -> tuple[i
             others than they were.
     """
     size, claimed = log.size, sorted(checkpoints, key=lambda one: -one.size)
-    level, row = 0, _check_entries(log, size)
-    while row:
-        level += 1
-        row = _check_row(log, level, row)
+    _check_from(log, 0)
     check_states(log, claimed)
     return size, root(size, log)
 
@@ -61,16 +58,8 @@ def check_since(log: LogReader, known: Checkpoint) -> tuple[int, bytes]:
         MalformedError, LogError: As `check_log`.
     """
     check_states(log, [known])
-    size = log.size
-    for start in range(known.size // TILE_WIDTH * TILE_WIDTH, size, TILE_WIDTH):
-        for number, data in enumerate(_checked(log, start, min(start + TILE_WIDTH, size)), start):
-            for one in appended(number, leaf_hash(data), log):
-                index, place = divmod(one.position, TILE_WIDTH)
-                if list(log.tile(one.level, index, place + 1)[place:]) != [one.hash]:
-                    raise _not_whole(
-                        f"tile {index} of level {one.level} is not that of the entries"
-                    )
-    return size, root(size, log)
+    _check_from(log, known.size // TILE_WIDTH)
+    return log.size, root(log.size, log)
 
 
 def check_states(log: LogReader, claimed: Sequence[Checkpoint]) -> None:
@@ -91,38 +80,38 @@ def check_states(log: LogReader, claimed: Sequence[Checkpoint]) -> None:
             )
 
 
-def _check_entries(log: LogReader, size: int) -> list[bytes]:
-    """Check the entries, and the stored hashes of level 0; the hashes of its full tiles."""
+def _check_from(log: LogReader, first: int) -> None:
+    """Check the entries of the bundles from number `first` on, and all hashes above them."""
+    start, size = first * TILE_WIDTH, log.size
+    row: list[bytes] = []
+    for at in range(start, size, TILE_WIDTH):
+        stop = min(at + TILE_WIDTH, size)
+        batch = log.entries(at, stop)
+        if len(batch) != stop - at:
+            raise _not_whole(f"of entries {at} to {stop - 1} some are missing")
+        for data in batch:
+            check_entry(data)
+        row += [leaf_hash(data) for data in batch]
+    level = 0
+    while row:
+        row = _check_row(log, level, start, row)
+        level, start = level + 1, start // TILE_WIDTH
+
+
+def _check_row(log: LogReader, level: int, start: int, row: Sequence[bytes]) -> list[bytes]:
+    """Check stored hashes of a level from position `start` on; the hashes of its full tiles."""
     above = []
-    for start in range(0, size, TILE_WIDTH):
-        batch = _checked(log, start, min(start + TILE_WIDTH, size))
-        above += _check_tile(log, 0, start // TILE_WIDTH, [leaf_hash(data) for data in batch])
+    stop = start + len(row)
+    for index in range(start // TILE_WIDTH, -(-stop // TILE_WIDTH)):
+        first = index * TILE_WIDTH
+        width = min(TILE_WIDTH, stop - first)
+        stored, place = log.tile(level, index, width), max(start - first, 0)
+        wanted = row[first + place - start : first + width - start]
+        if list(stored[place:]) != list(wanted):
+            raise _not_whole(f"tile {index} of level {level} is not that of the entries")
+        if width == TILE_WIDTH:
+            above.append(perfect_hash(stored))
     return above
-
-
-def _checked(log: LogReader, start: int, stop: int) -> Sequence[bytes]:
-    """The entries `start` to `stop`, all there and each one well formed."""
-    batch = log.entries(start, stop)
-    if len(batch) != stop - start:
-        raise _not_whole(f"of entries {start} to {stop - 1} some are missing")
-    for data in batch:
-        check_entry(data)
-    return batch
-
-
-def _check_row(log: LogReader, level: int, row: Sequence[bytes]) -> list[bytes]:
-    """Check the stored hashes of a level; the hashes of its full tiles."""
-    above = []
-    for start in range(0, len(row), TILE_WIDTH):
-        above += _check_tile(log, level, start // TILE_WIDTH, row[start : start + TILE_WIDTH])
-    return above
-
-
-def _check_tile(log: LogReader, level: int, index: int, hashes: Sequence[bytes]) -> list[bytes]:
-    """Check a tile; its own hash, where it is full."""
-    if list(log.tile(level, index, len(hashes))) != list(hashes):
-        raise _not_whole(f"tile {index} of level {level} is not that of the entries")
-    return [perfect_hash(hashes)] if len(hashes) == TILE_WIDTH else []
 
 
 def _not_whole(what: str) -> LogError:

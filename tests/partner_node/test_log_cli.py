@@ -67,6 +67,9 @@ def test_entries_are_shown(shell: Shell, logging: Path) -> None:
     some = shell.json("log", "show", "--since", 299, "--kind", "agreement-signed", "--dir", logging)
     assert [one["number"] for one in some["entries"]] == [299, 300]
     assert shell.json("log", "show", "--kind", "left", "--dir", logging)["entries"] == []
+    newest = shell.json("log", "show", "--kind", "agreement-signed", "--last", 2, "--dir", logging)
+    assert newest["entries"] == some["entries"]
+    assert shell.json("log", "show", "--last", 301, "--dir", logging) == all_of
     text = shell("log", "show", "--since", 300, "--dir", logging).out
     assert "agreement-signed" in text and "by anna" in text and "1 entry of 301" in text
     assert "agreement hash 0000000000000000," in text, "a hash by its first digits"
