@@ -38,6 +38,7 @@ ALLOWED = {
     "machine/files.py": "the writer itself",
     "machine/logs.py": "logs that grow until they are full",
     "coordinator/service/superlink.py": "a log that grows",
+    "partner_node/packing.py": "into a draft of `machine.files`",
     "partner_node/cli/rights/settling.py": "into a draft of `machine.files`",
     "partner_node/segments/assignments.py": "into a draft of `machine.files`",
     "partner_node/segments/segment_tables.py": "into a draft of `machine.files`",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,7 +140,7 @@ class NodeConfig:
     """
 
     file: Path
-    written: Mapping[str, Any]
+    written: Mapping[str, Any] = field(compare=False, repr=False)
     node: NodeSection
     coordinator: CoordinatorSection
     data: DataSection

@@ -112,6 +112,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
 NEED_NONE = {
     ("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore"),
     ("log", "check-proof"), ("rights", "check-receipt"), ("evidence", "answers"),
+    ("evidence", "verify"), ("evidence", "verifier"),
 }  # fmt: skip
 NEED_FOLDER = [p for p in LEAVES if p not in NEED_NONE]
 
@@ -128,6 +129,7 @@ def test_a_folder_that_is_no_node_is_named(
         "log consistency": ["old.checkpoint", "new.checkpoint"],
         "log export": ["copy"],
         "log accept": ["south"],
+        "evidence pack": ["--out", "x.pack"],
         "rights receipt": ["--subject", "b"],
         "rights receipt-key": ["00"],
         "notice words": ["--out", "own.toml"],
