@@ -166,6 +166,19 @@ def test_the_other_verifier_refuses_them_all(made: Making, tmp_path: Path) -> No
     assert Counter(one["code"] == "E-INTERNAL" for one in found) == {False: count}
 
 
+def test_a_cosignature_that_nobody_knows_counts_for_nothing(made: Making, tmp_path: Path) -> None:
+    files, note = made.files(), "seals/simulation/checkpoint"
+    files[note] = files[note].replace(b"fedseg/partner-1/", b"fedseg/partner-9/")
+    data = archive(made.signed(files))
+    (witnessed,) = checked(made, data).witnessed
+    assert set(witnessed.by) == {"partner-2"}
+    (tmp_path / "pack").write_bytes(data)
+    (other,) = said_by_the_other(made, [tmp_path / "pack"])
+    assert other["witnessed"] == [
+        {"agreement": "simulation", "seals": 4, "entries": made.sealed[-1], "by": witnessed.by}
+    ]
+
+
 def test_codes_say_what_is_wrong(made: Making) -> None:
     random = Random(2)
     for tamper, code in (
