@@ -63,7 +63,7 @@ def with_a_file_nobody_knows(random: Random, made: Making) -> bytes:
 
 
 def with_a_changed_file(random: Random, made: Making) -> bytes:
-    """The party lists it so. Not the seals' note: a line of a stranger's in it counts for nothing."""
+    """Listed so by the party. Of the seals' note a line of a stranger counts for nothing."""
     files = made.files()
     note = f"seals/{made.agreements[0].agreement.id}/checkpoint"
     passed = ("pack.", "documents/", note)
