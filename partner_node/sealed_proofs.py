@@ -15,6 +15,7 @@ from protocol.log.notes import Note
 from protocol.log.proofs import LogProof
 from protocol.log.seals import Opened, seal
 from protocol.log.tree import TILE_WIDTH, inclusion_proof, leaf_hash, root
+from protocol.receipts.seen import Seen
 
 
 def sealed_proof_of(store: NodeStore, number: int) -> LogProof:
@@ -87,13 +88,22 @@ def checked_seals(store: NodeStore) -> list[Checkpoint]:
 
 def cosigned_states(store: NodeStore) -> list[Checkpoint]:
     """Under each agreement, the newest state of the audit log that others cosigned."""
-    found = []
-    for agreement_id in sealed_under(store):
-        seals, room = Seals(store, agreement_id), Witnessed(store, agreement_id)
-        kept = seals.of_size(room.newest_most_cosigned(seals.size) or 0)
-        if kept is not None:
-            found.append(kept.sealed)
-    return found
+    found = (newest_cosigned(store, one) for one in sealed_under(store))
+    return [kept.sealed for kept in found if kept is not None]
+
+
+def newest_cosigned(store: NodeStore, agreement_id: str) -> KeptSeal | None:
+    """Of the seals that most others cosigned under an agreement the newest; None for none."""
+    seals, room = Seals(store, agreement_id), Witnessed(store, agreement_id)
+    return seals.of_size(room.newest_most_cosigned(seals.size) or 0)
+
+
+def seen_seal(store: NodeStore, agreement_id: str, kept: KeptSeal) -> Seen:
+    """A seal under an agreement, opened, with what others cosigned of the state with it."""
+    seals, size = Seals(store, agreement_id), kept.number + 1
+    hashes = tuple(inclusion_proof(kept.number, size, seals))
+    note = cosigned_note(seals, Witnessed(store, agreement_id), size)
+    return Seen(nonce=kept.nonce, proof=LogProof(kept.number, hashes, note))
 
 
 def _first_over(seals: Seals, number: int) -> KeptSeal | None:

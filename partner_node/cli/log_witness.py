@@ -36,6 +36,11 @@ Agreed = Annotated[
     typer.Option("--agreement", help="Instead of keys: the agreement, which names those of all."),
 ]
 
+Quorum = Annotated[
+    int | None,
+    typer.Option(min=0, help="How many have to have cosigned; one where keys are given."),
+]
+
 
 def witness(directory: Directory = HERE, format: Format = FormatOption) -> None:
     """How far each partner cosigned this log, and this node the others', and which log forked."""
@@ -80,10 +85,7 @@ def check_proof(
     ] = None,
     witness: Witnesses = None,
     agreement: Agreed = None,
-    quorum: Annotated[
-        int | None,
-        typer.Option(min=0, help="How many have to have cosigned; one where keys are given."),
-    ] = None,
+    quorum: Quorum = None,
     format: Format = FormatOption,
 ) -> None:
     """Check a proof offline, of whatever party's log; of one by a seal also who cosigned it."""

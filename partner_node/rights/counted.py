@@ -13,15 +13,16 @@ from partner_node.egress.records import Manifests
 from partner_node.receipts.counted_sets import CountedSets, handle_files, shown
 from partner_node.receipts.handle_files import Part
 from partner_node.rights.case import Case
+from partner_node.sealed_proofs import newest_cosigned, seen_seal
 from partner_node.store.audit_log import AuditLog
 from partner_node.store.node_store import NodeStore
 from partner_node.store.records import RunRecord
 from protocol.agreement.document import Agreement
 from protocol.agreement.parties import Party
-from protocol.errors import RuleError
+from protocol.errors import LogError, RuleError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.names import key_of_log
-from protocol.log.notes import VerifierKey
+from protocol.log.notes import Note, VerifierKey, sign_ed25519
 from protocol.log.tree import inclusion_proof
 from protocol.receipts.document import (
     Answer,
@@ -34,6 +35,7 @@ from protocol.receipts.document import (
 )
 from protocol.receipts.handles import Handles, handle
 from protocol.receipts.proof import AnswerProof
+from protocol.receipts.seen import Seen
 from protocol.replies import MASKED
 
 #: The customer's rights, as the letter has them; articles of the GDPR.
@@ -64,34 +66,44 @@ class Given:
     Attributes:
         data: The receipt as JSON, signed.
         key: The log's key, with which it is checked.
+        cosigned: Names of those who cosigned a seal of the checkpoint; none unless asked for.
+        later: How many answers are not in it, as they were written down after the checkpoint.
     """
 
     data: bytes
     key: VerifierKey
     checkpoint: Checkpoint
     runs: tuple[RunTold, ...]
+    cosigned: tuple[str, ...]
+    later: int
 
 
-def receipt_of(case: Case, run: str | None) -> Given:
+def receipt_of(case: Case, run: str | None, *, cosigned: bool = False) -> Given:
     """The customer's receipt for the runs under the case's agreement.
 
     Args:
         run: The first digits of the one run that is meant; all of them when left out.
+        cosigned: Whether it shows the newest state of the log that most other partners cosigned a
+            seal of, and who did; answers that were written down later are not in it.
 
     Raises:
         RuleError: There is no such run, or none in which an answer counted customers
             (E-RECEIPT-NONE).
-        LogError: What is kept of a set is not what was committed to (E-RECEIPT-KEPT).
+        LogError: What is kept of a set is not what was committed to (E-RECEIPT-KEPT); nobody
+            cosigned a seal under this key (E-LOG-NOT-COSIGNED).
     """
     store, identity = case.store, case.keystore.identity
     partner = case.home.config.node.partner
-    note = signed_checkpoint(store.log, partner, identity)
+    note, seen = (
+        _state(case) if cosigned else (signed_checkpoint(store.log, partner, identity), None)
+    )
     checkpoint = Checkpoint.from_text(note.text)
-    found = [
-        _run(case, record, checkpoint)
+    under = [
+        record
         for record in reversed(store.runs())
         if record.run_id.hex().startswith(run or "") and _is_under(case, record)
     ]
+    found = (_run(case, record, checkpoint) for record in under)
     runs = [one for one in found if one is not None]
     if not runs:
         raise RuleError(
@@ -118,6 +130,7 @@ def receipt_of(case: Case, run: str | None) -> Given:
         events=[event.to_dict(case.party.id) for one in told for event in one.told],
         checkpoint=note,
         runs=tuple(made for _, made, _ in runs),
+        seen=seen,
     )
     signed = receipt.signed_by(identity)
     return Given(
@@ -125,6 +138,12 @@ def receipt_of(case: Case, run: str | None) -> Given:
         key=key_of_log(partner, case.keystore.identity_public),
         checkpoint=checkpoint,
         runs=tuple(told),
+        cosigned=tuple(one.name for one in seen.proof.note.signatures[1:]) if seen else (),
+        later=sum(
+            one.entry >= checkpoint.size
+            for record in under
+            for one in CountedSets(store).sets(record.run_id)
+        ),
     )
 
 
@@ -151,6 +170,22 @@ def key_of_run(store: NodeStore, run: str) -> tuple[bytes, bytes]:
     return found[0], key
 
 
+def _state(case: Case) -> tuple[Note, Seen]:
+    """The newest state of the log that others cosigned a seal of, signed anew, and the seal."""
+    own = key_of_log(case.home.config.node.partner, case.keystore.identity_public)
+    kept = newest_cosigned(case.store, case.agreement.id)
+    if kept is None or kept.sealed.origin != own.name:
+        raise LogError(
+            f"no other partner cosigned a seal of this log under {case.agreement.id}"
+            + ("" if kept is None else " since the node has its key"),
+            code="E-LOG-NOT-COSIGNED",
+            remedy="leave --cosigned out; what a run writes is cosigned in its next rounds and in "
+            "the next run, see `fedseg-node log witness`",
+        )
+    seen = seen_seal(case.store, case.agreement.id, kept)
+    return sign_ed25519(Note(kept.text), own.name, case.keystore.identity), seen
+
+
 def _is_under(case: Case, record: RunRecord) -> bool:
     """Whether a run was under some version of the case's agreement."""
     if record.agreement_hash == case.agreement.hash:
@@ -164,7 +199,8 @@ def _run(
 ) -> tuple[RunRecord, RunShown, bool] | None:
     """What is shown of a run, and whether its sets are lost; None where nothing was answered."""
     sets = CountedSets(case.store)
-    kept, key = sets.sets(record.run_id), sets.key(record.run_id)
+    all_kept, key = sets.sets(record.run_id), sets.key(record.run_id)
+    kept = [one for one in all_kept if one.entry < checkpoint.size]
     parts = _parts(case, sets.parts(record.run_id))
     lost = bool(kept) and (parts is None or key is None)
     asked = {
@@ -172,6 +208,8 @@ def _run(
         for one in Manifests(case.store).of_run(record.run_id)
         if one.manifest.kind == MASKED
     }
+    for later in all_kept[len(kept) :]:
+        asked.pop(later.context, None)
     answers = []
     own = b""
     if kept and key is not None and parts is not None:

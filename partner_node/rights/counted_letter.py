@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
-from machine.text import shown
+from machine.text import how_many, shown
 from partner_node.rights import letter_form
 from partner_node.rights.case import Case
 from partner_node.rights.counted import Given, RunTold
@@ -42,6 +42,17 @@ def rounds_words(told: tuple[Told, ...]) -> list[str]:
         f"{_rounds([one.round for one in some])}: {STATES[state]}, by what was written down "
         f"{_when(some)}" + ("" if left else ", in an answer that was held and never left")
         for (state, left), some in _alike(told)
+    ]
+
+
+def seen_words(given: Given) -> list[str]:
+    """Who else saw what a receipt shows, and what is too new for that; nothing for nobody."""
+    if not given.cosigned:
+        return []
+    later = how_many(given.later, "answer")
+    return [
+        f"{' and '.join(given.cosigned)} cosigned a seal of the log in which all of this is.",
+        *([f"{later} written down since then: not in it."] if given.later else []),
     ]
 
 
@@ -96,6 +107,7 @@ def _sections(case: Case, given: Given) -> Iterator[Section]:
             str(given.key),
             "Its last part is the public key of the agreement between the partners; take it from "
             "one of the others, or from the authority, if you do not trust us.",
+            *seen_words(given),
         ),
     )
     yield Section(

@@ -1,7 +1,7 @@
 // The second verifier, of evidence packs and of customers' receipts; Node.js 20 or newer, no package.
 //
 //   node verifier.mjs --agreement HASH [--agreement HASH …] PACK…
-//   node verifier.mjs --key VKEY RECEIPT…
+//   node verifier.mjs --key VKEY [--witness VKEY …] RECEIPT…
 //
 // One line of JSON for each file; exit 1 when one is refused. It is written from protocol/SPEC.md
 // (sections 1, 3, 6, 18 to 20) and shares nothing with the Python code: programs of two languages have
@@ -42,12 +42,11 @@ function taggedHash(name, ...fields) {
 // Fields of bytes, each after its length in `size` bytes.
 function fieldsOf(data, size, code) {
   const fields = [];
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0, end; at < data.length; at = end) {
     need(at + size <= data.length, code, "a length is cut off");
-    const end = at + size + data.readUIntBE(at, size);
+    end = at + size + data.readUIntBE(at, size);
     need(end <= data.length, code, "a field is cut off");
     fields.push(data.subarray(at + size, end));
-    at = end;
   }
   return fields;
 }
@@ -65,11 +64,7 @@ function unbase64(value) {
 }
 
 function text(data, what) {
-  try {
-    return utf8.decode(data);
-  } catch {
-    return need(false, "E-MALFORMED", `${what} is not UTF-8`);
-  }
+  try { return utf8.decode(data); } catch { return need(false, "E-MALFORMED", `${what} is not UTF-8`); }
 }
 
 // RFC 8785: JavaScript's own way to write numbers and texts, names in the order of their UTF-16 units.
@@ -88,9 +83,7 @@ function exactly(value, names, what) {
 
 function parse(data, what) {
   let value = null;
-  try {
-    value = JSON.parse(text(data, what));
-  } catch {}
+  try { value = JSON.parse(text(data, what)); } catch {}
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
   need(isObject, "E-MALFORMED", `${what} is no object in JSON`);
   return value;
@@ -113,9 +106,7 @@ function isSigned(key, message, signature) {
   try {
     const known = createPublicKey({ key: Buffer.concat([SPKI, key]), format: "der", type: "spki" });
     return verify(null, message, known, signature);
-  } catch {
-    return false;
-  }
+  } catch { return false; }
 }
 
 // DSSE: the bytes that are signed for a payload of a type.
@@ -136,9 +127,8 @@ function envelope(data, name) {
   }
   const isBy = (key) => {
     const signature = signatures.get(keyId(key));
-    if (signature === undefined) return false;
-    need(isSigned(key, signed, signature), "E-SIGNATURE", "a signature does not hold");
-    return true;
+    need(signature === undefined || isSigned(key, signed, signature), "E-SIGNATURE", "one is wrong");
+    return signature !== undefined;
   };
   return { said: parseCanonical(payload, name), payload, count: signatures.size, isBy };
 }
@@ -159,9 +149,8 @@ function header(name, size) {
 
 function archive(path) {
   const data = readFileSync(path);
-  const files = new Map();
+  let [files, at, last] = [new Map(), 0, ""];
   const zeros = (from, to) => to <= data.length && data.subarray(from, to).every((byte) => byte === 0);
-  let [at, last] = [0, ""];
   while (at + 512 <= data.length && !zeros(at, at + 512)) {
     const name = data.toString("latin1", at, at + 100).replace(/\0+$/, "");
     const size = parseInt(data.toString("latin1", at + 124, at + 135), 8);
@@ -173,10 +162,7 @@ function archive(path) {
     need(zeros(end, at), "E-ARCHIVE", `${name} ends early, or is not filled with zeros`);
   }
   need(zeros(at, at + 1024) && at + 1024 === data.length, "E-ARCHIVE", "no end of two blocks of zeros");
-  const get = (name) => {
-    need(files.has(name), "E-PACK-FILES", `${name} is missing`);
-    return files.get(name);
-  };
+  const get = (name) => files.get(name) ?? need(false, "E-PACK-FILES", `${name} is missing`);
   const within = (folder) => [...files.keys()].filter((name) => name.startsWith(folder));
   return { names: [...files.keys()], has: (name) => files.has(name), get, within };
 }
@@ -210,12 +196,9 @@ function provedRoot(leaf, index, size, proof) {
   const half = () => { [at, last] = [Math.floor(at / 2), Math.floor(last / 2)]; };
   for (const one of proof) {
     need(last > 0 && one.length === 32, "E-LOG-INCLUSION", "a proof is too long, or no hash");
-    if (at % 2 === 1 || at === last) {
-      hash = nodeHash(one, hash);
-      while (at % 2 === 0 && at > 0) half();
-    } else {
-      hash = nodeHash(hash, one);
-    }
+    const isRight = at % 2 === 1 || at === last;
+    hash = isRight ? nodeHash(one, hash) : nodeHash(hash, one);
+    while (isRight && at % 2 === 0 && at > 0) half();
     half();
   }
   need(last === 0, "E-LOG-INCLUSION", "a proof is too short");
@@ -223,8 +206,7 @@ function provedRoot(leaf, index, size, proof) {
 }
 
 function tilePath(kind, index, width) {
-  const digits = String(index);
-  const parts = digits.padStart(Math.ceil(digits.length / 3) * 3, "0").match(/.{3}/g);
+  const parts = String(index).padStart(15, "0").replace(/^(000)+(?=...)/, "").match(/.{3}/g);
   const where = [...parts.slice(0, -1).map((part) => `x${part}`), parts.at(-1)].join("/");
   return `tile/${kind}/${where}${width === WIDTH ? "" : `.p/${width}`}`;
 }
@@ -269,7 +251,7 @@ function readLog(files, folder, size, sizes, each) {
 
 const logName = (party, key) => `fedseg/${party}/${keyId(key).slice(0, 16)}`;
 const signer = (name, kind, key, who) => {
-  const id = hex(sha256(Buffer.from(`${name}\n`), Buffer.of(kind), key).subarray(0, 4));
+  const id = sha256(Buffer.from(`${name}\n`), Buffer.of(kind), key).toString("hex", 0, 4);
   return { name, kind, key, who, line: `${name} ${id}` };
 };
 
@@ -280,8 +262,7 @@ function readNote(data, signers) {
   const fits = cut >= 0 && whole.endsWith("\n") && cut + 2 < whole.length;
   need(fits && !/[\u0000-\u0009\u000b-\u001f]/.test(whole), "E-LOG-FORMAT", "this is no note");
   const body = whole.slice(0, cut + 1);
-  const known = new Map(signers.map((one) => [one.line, one]));
-  const found = new Map();
+  const [known, found] = [new Map(signers.map((one) => [one.line, one])), new Map()];
   for (const line of whole.slice(cut + 2, -1).split("\n")) {
     const match = /^\u2014 ([^\s+]+) ([^ ]+)$/u.exec(line);
     const bytes = unbase64(match?.[2]);
@@ -317,7 +298,7 @@ function ownCheckpoint(data, own, others) {
   const { body, found, names } = ownNote(data, own, others);
   const said = checkpoint(body);
   need(names.includes(said.origin), "E-PACK-SIGNATURE", `${said.origin} is another log`);
-  return { said, found };
+  return { said, found, body };
 }
 
 // --- agreements and releases -------------------------------------------------------------------------
@@ -378,8 +359,8 @@ function moment(value) {
 }
 
 function listed(files) {
-  const names = ["schema", "party", "made_at", "program", "files"];
-  const manifest = parseCanonical(files.get("pack.json"), "pack.json", names);
+  const manifest = parseCanonical(files.get("pack.json"), "pack.json",
+    ["schema", "party", "made_at", "program", "files"]);
   need(manifest.schema === "fedseg/pack/1", "E-MALFORMED", "another kind of pack");
   const others = files.names.filter((name) => name !== "pack.json" && name !== "pack.note");
   exactly(manifest.files, others, "the list of files");
@@ -408,8 +389,8 @@ function sealed(files, party, under) {
   });
   const same = tree.size === said.size && tree.root().equals(said.root);
   need(same, "E-PACK-SEALS", "the seals are not those that were signed");
-  const rise = states.every((one, at) => at === 0 || one.size >= states[at - 1].size);
-  need(rise, "E-PACK-SEALS", "the log got shorter from one seal to the next");
+  const falls = states.some((one, at) => at > 0 && one.size < states[at - 1].size);
+  need(!falls, "E-PACK-SEALS", "the log got shorter from one seal to the next");
   return { states, by, agreement: id, seals: said.size, entries: states.at(-1)?.size ?? 0 };
 }
 
@@ -487,7 +468,6 @@ function checkPack(path, named) {
 // --- receipts ----------------------------------------------------------------------------------------
 
 const RECEIPT = "application/vnd.fedseg.counted-receipt+json";
-const PROFILE = "fedseg/counted-receipt/v1";
 const BUCKET = 768;
 
 // Whether a handle is in the set that an entry commits to; the bucket is proved to be the handle's.
@@ -507,9 +487,8 @@ function isCounted(handle, { entry, bucket: bytes, path }) {
 }
 
 function eventsOf(receipt, run, said) {
-  const handle = run.handle === "" ? Buffer.alloc(0) : unhex(run.handle, 16);
+  const [handle, contexts] = [run.handle === "" ? Buffer.alloc(0) : unhex(run.handle, 16), new Set()];
   need((handle.length > 0) === run.answers.length > 0, "E-RECEIPT-FORMAT", "a handle without sets");
-  const contexts = new Set();
   const event = (at, round, state, context, left) => ({
     event_time: at, event_type: "fedseg:question-answered", event_state: `fedseg:${state}`,
     entity_id: receipt["fedseg:entity_id"], "fedseg:run": run.run, "fedseg:round": round,
@@ -531,53 +510,78 @@ function eventsOf(receipt, run, said) {
   return [...answers, ...run.unrecorded.map((one) => event(one.at, one.round, "not-recorded", "", true))];
 }
 
-function checkReceipt(path, vkey) {
+// A verifier key, as a log (kind 1) or a cosigner (kind 4) has one.
+function verifierKey(vkey, kind) {
   const match = /^([^+\s]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey);
   const bytes = unbase64(match?.[2]);
-  const log = signer(match[1], bytes[0], bytes.subarray(1));
-  const isWhole = log.kind === 1 && vkey.startsWith(`${log.line.replace(" ", "+")}+`);
-  need(isWhole, "E-LOG-FORMAT", "this is no verifier key of a log");
+  const key = signer(match[1], bytes[0], bytes.subarray(1));
+  const isIt = key.kind === kind && vkey.startsWith(`${key.line.replace(" ", "+")}+`);
+  need(isIt, "E-LOG-FORMAT", `this is no verifier key as it is needed here: ${vkey}`);
+  return key;
+}
+
+// Which witnesses cosigned the seal of a checkpoint with this text, and when by their clocks.
+function seenBy(seal, body, log, witnesses) {
+  exactly(seal, ["nonce", "proof"], "a seal");
+  const [head, ...note] = seal.proof.split("\n\n");
+  const [form, place, ...hashes] = head.split("\n");
+  const fits = /^c2sp\.org\/tlog-proof@v1 index (0|[1-9]\d{0,14})$/.test(`${form} ${place}`);
+  need(fits, "E-LOG-FORMAT", "no proof of a seal");
+  const origin = note[0]?.split("\n")[0] ?? "";
+  need(origin.startsWith(`${log.name}/`), "E-LOG-ORIGIN", "the seals are of another log");
+  const own = [signer(origin, 1, log.key)];
+  const { said, found } = ownCheckpoint(Buffer.from(note.join("\n\n")), own, witnesses);
+  const leaf = leafHash(taggedHash("log-seal", unhex(seal.nonce, 32), Buffer.from(body)));
+  const root = provedRoot(leaf, Number(place.slice(6)), said.size, hashes.map(unbase64));
+  need(root.equals(said.root), "E-LOG-INCLUSION", "the checkpoint was not sealed");
+  const others = [...found].filter(([one]) => one.kind === 4);
+  return Object.fromEntries(others.map(([one, time]) => [one.name, Number(time)]));
+}
+
+function checkReceipt(path, vkey, vkeys) {
+  const log = verifierKey(vkey, 1);
   const receipt = parse(readFileSync(path), "a receipt");
   const { "fedseg:signature": signature, ...signed } = receipt;
+  const seal = signed["fedseg:seal"];
   exactly(signed, ["schema_version", "fedseg:profile", "receipt_id", "record_id", "pii_principal_id",
     "fedseg:entity_id", "pii_processing", "party_identification", "event", "fedseg:checkpoint",
-    "fedseg:runs"], "a receipt");
-  const known = signed.schema_version === "ISO/IEC TS 27560:2023" && signed["fedseg:profile"] === PROFILE;
-  need(known, "E-RECEIPT-FORMAT", "another kind of receipt");
+    "fedseg:runs", ...(seal === undefined ? [] : ["fedseg:seal"])], "a receipt");
+  const kind = `${signed.schema_version} ${signed["fedseg:profile"]}`;
+  need(kind === "ISO/IEC TS 27560:2023 fedseg/counted-receipt/v1", "E-RECEIPT-FORMAT", "another kind");
   const message = preAuthentication(RECEIPT, Buffer.from(canonical(signed)));
   need(isSigned(log.key, message, unhex(signature, 64)), "E-RECEIPT-SIGNATURE", "the log's key did not sign");
-  const { said } = ownCheckpoint(Buffer.from(receipt["fedseg:checkpoint"]), [log]);
+  const { said, body } = ownCheckpoint(Buffer.from(receipt["fedseg:checkpoint"]), [log]);
+  const cosigned = seal === undefined ? {} : seenBy(seal, body, log, vkeys.map((one) => verifierKey(one, 4)));
   const runs = receipt["fedseg:runs"];
   need(new Set(runs.map((one) => one.run)).size === runs.length, "E-RECEIPT-RUN", "one run twice");
   const events = runs.flatMap((run) => eventsOf(receipt, run, said));
   need(canonical(events) === canonical(receipt.event), "E-RECEIPT-CLAIM", "events do not follow from proofs");
-  return { party: receipt["fedseg:entity_id"], customer: receipt.pii_principal_id, event: events };
+  return { party: receipt["fedseg:entity_id"], customer: receipt.pii_principal_id, event: events, cosigned };
 }
 
 // --- the command -------------------------------------------------------------------------------------
 
 function main(words) {
-  const [named, keys, paths] = [[], [], []];
+  const [named, keys, vkeys, paths] = [[], [], [], []];
   for (let at = 0; at < words.length; at += 1) {
-    const list = { "--agreement": named, "--key": keys }[words[at]];
+    const list = { "--agreement": named, "--key": keys, "--witness": vkeys }[words[at]];
     if (list) list.push(words[(at += 1)]);
     else paths.push(words[at]);
   }
-  const takes = paths.length > 0 && (keys.length === 1) !== named.length > 0;
-  if (!takes || [...named, ...keys].includes(undefined)) {
-    console.error("usage: node verifier.mjs --agreement HASH… PACK…, or --key VKEY RECEIPT…");
+  const takes = (keys.length === 1) !== named.length > 0 && paths.length > 0;
+  if (!takes || [named, keys, vkeys].flat().includes(undefined)) {
+    console.error("usage: --agreement HASH… PACK…, or --key VKEY [--witness VKEY…] RECEIPT…");
     return 2;
   }
   let code = 0;
   for (const path of paths) {
-    let found;
+    let told;
     try {
-      found = { accepted: true, ...(keys.length ? checkReceipt(path, keys[0]) : checkPack(path, named)) };
-    } catch (error) {
-      found = { accepted: false, code: error.isRefusal ? error.code : "E-MALFORMED", message: error.message };
-      code = 1;
+      told = keys.length ? checkReceipt(path, keys[0], vkeys) : checkPack(path, named);
+    } catch ({ isRefusal, code: why, message }) {
+      [told, code] = [{ code: isRefusal ? why : "E-MALFORMED", message }, 1];
     }
-    console.log(JSON.stringify({ file: path, ...found }));
+    console.log(JSON.stringify({ file: path, accepted: told.code === undefined, ...told }));
   }
   return code;
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.errors import LogError, SignatureError
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.notes import Verifier
+from protocol.log.notes import Ed25519Verifier, VerifierKey
 from protocol.receipts.document import (
     COUNTED,
     RECEIPT_TYPE,
@@ -49,24 +49,29 @@ class Checked:
 
     Attributes:
         checkpoint: The state of the log in which all of it is.
-        cosigned: How many witnesses cosigned that.
+        cosigned: Who cosigned a seal of that, by name, and when by their clocks, seconds since
+            1970; of the witnesses that were given.
     """
 
     receipt: Receipt
     checkpoint: Checkpoint
-    cosigned: int
+    cosigned: Mapping[str, int]
     runs: tuple[CheckedRun, ...]
 
 
 def check_receipt(
-    data: bytes, *, log: Verifier, witnesses: Collection[Verifier] = (), quorum: int = 0
+    data: bytes, *, log: VerifierKey, witnesses: Collection[VerifierKey] = (), quorum: int = 0
 ) -> Checked:
     """Check a receipt of the log whose key is `log`, cosigned by `quorum` of `witnesses`.
+
+    Args:
+        witnesses: Keys that cosign, of other partners; those of strangers are passed over.
 
     Raises:
         MalformedError: It is no receipt (E-RECEIPT-FORMAT, E-LOG-FORMAT).
         LogError: E-RECEIPT-SIGNATURE the log's key did not sign it; E-LOG-SIGNATURE, E-LOG-UNSIGNED
-            or E-LOG-ORIGIN its checkpoint is not that log's; E-LOG-QUORUM too few witnesses;
+            or E-LOG-ORIGIN its checkpoint or its seals are not that log's; E-LOG-QUORUM too few
+            witnesses cosigned, or the receipt has no seal;
             E-LOG-INCLUSION an entry is not in it; E-RECEIPT-PROOF a bucket is not in a set;
             E-RECEIPT-RUN sets of different runs, or not all from the first on; E-RECEIPT-CLAIM its
             words say something else than its proofs.
@@ -74,14 +79,13 @@ def check_receipt(
     signed = SignedReceipt.parse(data)
     receipt = signed.receipt
     try:
-        verify_document(
-            log.key.public_key, RECEIPT_TYPE, signed.signed, signed.signature, who=log.key.name
-        )
+        verify_document(log.public_key, RECEIPT_TYPE, signed.signed, signed.signature, who=log.name)
     except SignatureError as error:
         raise does_not_hold(
-            f"{log.key.name} did not sign the receipt", "E-RECEIPT-SIGNATURE"
+            f"{log.name} did not sign the receipt", "E-RECEIPT-SIGNATURE"
         ) from error
-    checkpoint, cosigned = _checkpoint(receipt, log, witnesses, quorum)
+    checkpoint = _checkpoint(receipt, log)
+    cosigned = _cosigned(receipt, log, witnesses, quorum)
     runs = tuple(_checked(one, checkpoint) for one in receipt.runs)
     if len({one.shown.run for one in runs}) != len(runs):
         raise does_not_hold("a receipt shows one run twice", "E-RECEIPT-RUN")
@@ -91,27 +95,30 @@ def check_receipt(
     return Checked(receipt=receipt, checkpoint=checkpoint, cosigned=cosigned, runs=runs)
 
 
-def _checkpoint(
-    receipt: Receipt, log: Verifier, witnesses: Collection[Verifier], quorum: int
-) -> tuple[Checkpoint, int]:
-    found = receipt.checkpoint.verified([log, *witnesses])
-    if log.key not in found:
-        raise LogError(f"{log.key.name} did not sign the checkpoint", code="E-LOG-UNSIGNED")
-    seen = {key.public_key for key in found} - {log.key.public_key}
-    if len(seen) < quorum:
-        raise LogError(
-            f"{len(seen)} witnesses cosigned the checkpoint, {quorum} are asked for",
-            code="E-LOG-QUORUM",
-            remedy="Ask for a receipt under a checkpoint that more of them cosigned.",
-        )
+def _checkpoint(receipt: Receipt, log: VerifierKey) -> Checkpoint:
+    receipt.checkpoint.verified([Ed25519Verifier(log)])
     checkpoint = Checkpoint.from_text(receipt.checkpoint.text)
-    if checkpoint.origin != log.key.name:
+    if checkpoint.origin != log.name:
         raise LogError(
-            f"the checkpoint is of {checkpoint.origin!r}, not of {log.key.name!r}",
+            f"the checkpoint is of {checkpoint.origin!r}, not of {log.name!r}",
             code="E-LOG-ORIGIN",
             remedy="Ask for the receipt from the log that is meant.",
         )
-    return checkpoint, len(seen)
+    return checkpoint
+
+
+def _cosigned(
+    receipt: Receipt, log: VerifierKey, witnesses: Collection[VerifierKey], quorum: int
+) -> dict[str, int]:
+    seen = receipt.seen
+    found = {} if seen is None else seen.check(receipt.checkpoint.text, log, witnesses)
+    if len(found) < quorum:
+        raise LogError(
+            f"{len(found)} witnesses cosigned a seal of the checkpoint, {quorum} are asked for",
+            code="E-LOG-QUORUM",
+            remedy="Ask for a receipt that more of them cosigned: `rights receipt --cosigned`.",
+        )
+    return found
 
 
 def _checked(shown: RunShown, checkpoint: Checkpoint) -> CheckedRun:

@@ -19,6 +19,7 @@ from protocol.log.checkpoints import Checkpoint
 from protocol.log.notes import MAX_NOTE_BYTES, Note
 from protocol.receipts.handles import HANDLE_BYTES
 from protocol.receipts.proof import AnswerProof, CountedSet
+from protocol.receipts.seen import Seen
 from protocol.receipts.text import malformed
 from protocol.signing import SIGNATURE_BYTES, sign_document
 from protocol.strict import Fields
@@ -38,6 +39,7 @@ EVENT: Final = "fedseg:question-answered"
 _SIGNATURE: Final = "fedseg:signature"
 _CHECKPOINT: Final = "fedseg:checkpoint"
 _RUNS: Final = "fedseg:runs"
+_SEAL: Final = "fedseg:seal"
 _MOST_RUNS: Final = 4096
 _MOST_ANSWERS: Final = 4096
 _MOST_TEXT: Final = 4096
@@ -137,7 +139,8 @@ class Receipt:
         processing: The section ``pii_processing``, JSON values.
         parties: The section ``party_identification``, JSON values.
         events: The section ``event`` as it was read; what follows from the proofs when made.
-        checkpoint: Under which all of its entries are proved; it may have cosignatures.
+        checkpoint: Under which all of its entries are proved.
+        seen: That partners cosigned a seal of that state; None where it was not asked for.
     """
 
     receipt_id: str
@@ -149,6 +152,7 @@ class Receipt:
     events: Sequence[Mapping[str, Any]]
     checkpoint: Note
     runs: tuple[RunShown, ...]
+    seen: Seen | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values, without its signature."""
@@ -164,6 +168,7 @@ class Receipt:
             "event": [dict(one) for one in self.events],
             _CHECKPOINT: self.checkpoint.to_bytes().decode("utf-8"),
             _RUNS: [one.to_dict() for one in self.runs],
+            **({} if self.seen is None else {_SEAL: self.seen.to_dict()}),
         }
 
     def signed_by(self, key: Ed25519PrivateKey) -> dict[str, Any]:
@@ -239,6 +244,7 @@ def _read(fields: Fields) -> Receipt:
         ],
         checkpoint=Note.parse(note.encode("utf-8")),
         runs=tuple(_run(one) for one in fields.objects(_RUNS, at_most=_MOST_RUNS)),
+        seen=Seen.read(fields.object(_SEAL)) if fields.has(_SEAL) else None,
     )
 
 

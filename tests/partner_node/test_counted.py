@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from machine.text import how_many
 from partner_node.customers.source_customers import SourceCustomers
 from partner_node.egress.settings import EgressSection
 from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.receipts.counting import Counting
 from partner_node.receipts.handle_files import between, joined, marked, pack, unpack
+from partner_node.rights import counted
 from partner_node.segments.retention import purge
 from protocol.agreement.features import Feature
 from protocol.agreement.governance import SEGMENTATION
@@ -32,6 +34,7 @@ from protocol.agreement.satisfaction import SatisfactionTerms
 from protocol.errors import RunFailedError
 from protocol.log.checking import check_log
 from protocol.log.entries import Entry
+from protocol.log.names import key_of_log
 from protocol.messages import Announce
 from protocol.receipts.buckets import least_bits
 from protocol.receipts.handles import handle, handles, in_order
@@ -92,6 +95,63 @@ def test_whoever_objects_between_rounds_has_it_proved_from_the_next_round_on(
     assert set(entry) == {
         "at", "kind", "agreement", "run", "round", "number", "context", "key", "bits", "root",
     }  # fmt: skip
+
+
+def test_a_receipt_shows_who_else_saw_the_log_that_it_is_of(
+    shell: Shell, runs: CountedRuns, tmp_path: Path
+) -> None:
+    """What nobody cosigned yet is not in it, and said to be missing."""
+    agreement, folder = tmp_path / "agreement.json", tmp_path / "node"
+    asked = ("rights", "receipt", "--subject", "K-007", "--cosigned", "--dir", folder)
+    assert shell.refused(*asked, status=3)["code"] == "E-LOG-NOT-COSIGNED"
+    agreement.write_bytes(runs.fed.signed.to_bytes())
+    runs.fed.exchange.cosigned = True
+    runs.before[1] = lambda: shell.json("rights", "object", "--subject", "K-007", "--dir", folder)
+    runs.fed.run()
+    rounds = len(runs.logged("counted"))
+    others = [one.id for one in runs.fed.agreement.parties if one.id != "north"]
+    told = receipt(shell, runs, "K-007", "--cosigned", "--out", "first.json")
+    assert len(told["cosigned_by"]) == 2 and all(
+        name.split("/")[1] in others for name in told["cosigned_by"]
+    )
+    shown = len(told["answers"])
+    assert shown > 2 and told["later"] == rounds - shown
+    assert states(told) == ["counted"] + ["not-counted"] * (shown - 1)
+
+    check = ("rights", "check-receipt", "first.json", "--key", told["key"])
+    assert shell.json(*check)["receipts"][0]["cosigned"] == {}
+    seen = shell.json(*check, "--agreement", agreement, "--quorum", 2)["receipts"][0]
+    assert [*seen["cosigned"]] == told["cosigned_by"]
+    assert states(seen) == states(told)
+    words = " ".join(shell(*check, "--agreement", agreement).out.split())
+    assert f"{told['cosigned_by'][0]} cosigned a seal of that log at 20" in words
+    whole = receipt(shell, runs, "K-007", "--out", "whole.json")
+    assert whole["cosigned_by"] == [] and len(whole["answers"]) == rounds
+    both = ("rights", "check-receipt", "first.json", "whole.json", "--key", told["key"])
+    shell.json(*both)
+    assert shell.refused(*both, "--agreement", agreement, status=3)["code"] == "E-LOG-QUORUM"
+
+    runs.fed.exchange.cosigned = False
+    runs.fed.run()
+    more = len(runs.logged("counted")) - rounds
+    later = receipt(shell, runs, "K-007", "--cosigned", "--out", "later.txt")
+    assert later["answers"] == told["answers"] and later["later"] == told["later"] + more > 0
+    letter = " ".join((tmp_path / "later.txt").read_text().split())
+    assert f"{how_many(later['later'], 'answer')} written down since then: not in it." in letter
+    assert f"{later['cosigned_by'][0]} and " in letter
+
+
+def test_a_receipt_is_not_cosigned_under_a_key_that_the_seals_have_not(
+    shell: Shell, runs: CountedRuns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.fed.exchange.cosigned = True
+    runs.fed.run()
+    other = replace(key_of_log("north", bytes(32)), name="fedseg/north/0000000000000000")
+    monkeypatch.setattr(counted, "key_of_log", lambda *_: other)
+    asked = ("rights", "receipt", "--subject", "K-007", "--cosigned", "--dir", runs.folder / "node")
+    found = shell.refused(*asked, status=3)
+    assert found["code"] == "E-LOG-NOT-COSIGNED"
+    assert "since the node has its key" in found["message"]
 
 
 def test_what_each_round_counted_is_what_is_kept_of_it(

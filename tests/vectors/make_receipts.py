@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from protocol.canonical import canonical_json
 from protocol.errors import FedsegError
-from protocol.log.cosignatures import cosign_ed25519
-from protocol.log.notes import VerifierKey
 from protocol.receipts.buckets import bucket_of, elements, filled, least_bits
 from protocol.receipts.document import COUNTED, RECEIPT_TYPE
 from protocol.receipts.handles import from_bytes, handle, handles, in_order, key_commitment
 from protocol.receipts.sets import commit
-from protocol.signing import public_bytes, sign_document
+from protocol.signing import sign_document
 from tests.protocol.receipts.made_receipts import Partner, bytes_of
 
 FILE: Final = Path(__file__).parent / "receipts.json"
@@ -82,19 +79,17 @@ def _good() -> list[dict[str, Any]]:
             spring, north.shown("autumn", "C-1", unrecorded=[1])
         ),
     }
-    witness = VerifierKey("south", 0x04, public_bytes(Partner("south").signs))
-    receipt = cases["counted twice, then not"]
-    cases["cosigned"] = replace(
-        receipt,
-        checkpoint=cosign_ed25519(
-            receipt.checkpoint, "south", Partner("south").signs, 1_800_000_000
-        ),
+    south = Partner("south")
+    cases["cosigned"] = north.receipt(spring, seen=north.seen(south))
+    cases["sealed, and cosigned by a stranger"] = north.receipt(
+        spring, seen=north.seen(Partner("east"))
     )
     return [
         {
             "why": why,
             "vkey": str(north.vkey),
-            "witness": str(witness),
+            "witness": str(south.witness),
+            "cosigned": {south.origin: 1_800_000_000} if why == "cosigned" else {},
             "receipt": one.signed_by(north.signs),
             "told": [
                 {"run": event["fedseg:run"], "round": event["fedseg:round"],
@@ -146,7 +141,32 @@ def _bad() -> list[dict[str, Any]]:
         ("a checkpoint of another root", lambda v: v.update({
             "fedseg:checkpoint": north.note("fedseg/north/ffffffffffffffff").to_bytes().decode()})),
     ]  # fmt: skip
+    south = Partner("south")
+    sealed = north.receipt(spring, seen=north.seen(south)).to_dict()
+    strange = north.seen(south, strange=True).to_dict()
+    other_log = north.seen(south, under="fedseg/east/0123456789abcdef/pilot").to_dict()
+    lies: list[tuple[str, Change]] = [
+        ("a seal's nonce is another one", lambda v: v["fedseg:seal"].update(nonce="44" * 32)),
+        ("a seal of another state", lambda v: v.update({
+            "fedseg:seal": north.seen(south, text=south.note().text).to_dict()})),
+        ("seals of another log", lambda v: v.update({"fedseg:seal": other_log})),
+        ("seals that another key signed", lambda v: v.update({"fedseg:seal": strange})),
+        ("a seal without its log of seals", lambda v: v["fedseg:seal"].pop("proof")),
+        ("a seal with one more field", lambda v: v["fedseg:seal"].update(more="1")),
+        ("a proof of a seal that is cut", lambda v: v["fedseg:seal"].update(
+            proof=v["fedseg:seal"]["proof"].split("\n\n")[0])),
+        ("a seal at another place", lambda v: v["fedseg:seal"].update(
+            proof=v["fedseg:seal"]["proof"].replace("index 2", "index 1"))),
+        ("a seal whose place is written in another way", lambda v: v["fedseg:seal"].update(
+            proof=v["fedseg:seal"]["proof"].replace("index 2", "index 02"))),
+        ("a seal beyond its log", lambda v: v["fedseg:seal"].update(
+            proof=v["fedseg:seal"]["proof"].replace("index 2", "index 3"))),
+    ]  # fmt: skip
     found = []
+    for why, change in lies:
+        lie = json.loads(json.dumps(sealed))
+        change(lie)
+        found.append(_refused(north, why, _resigned(north, lie)))
     for why, change in cases:
         lie = json.loads(json.dumps(values))
         change(lie)

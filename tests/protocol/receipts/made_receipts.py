@@ -13,8 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from protocol.canonical import canonical_json
 from protocol.log import tree
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.cosignatures import ED25519_COSIGNATURE, cosign_ed25519
 from protocol.log.entries import COUNTED, Entry
-from protocol.log.notes import ED25519, Ed25519Verifier, Note, VerifierKey, sign_ed25519
+from protocol.log.notes import ED25519, Note, VerifierKey, sign_ed25519
+from protocol.log.proofs import LogProof
+from protocol.log.seals import seal
 from protocol.receipts.checking import Checked, check_receipt
 from protocol.receipts.document import (
     Answer,
@@ -27,6 +30,7 @@ from protocol.receipts.document import (
 )
 from protocol.receipts.handles import Handles, handle, handles, in_order, key_commitment
 from protocol.receipts.proof import AnswerProof, CountedSet
+from protocol.receipts.seen import Seen
 from protocol.receipts.sets import Committed, commit, shelf_of, show
 from protocol.signing import public_bytes
 from tests.protocol.log.trees import Kept
@@ -58,10 +62,6 @@ class Partner:
         self.origin = f"fedseg/{self.name}/0123456789abcdef"
         self.vkey = VerifierKey(self.origin, ED25519, public_bytes(self.signs))
         self.add(Entry(AT, "stop", {"agreement_hash": "", "partner": self.name}))
-
-    @property
-    def verifier(self) -> Ed25519Verifier:
-        return Ed25519Verifier(self.vkey)
 
     def add(self, entry: Entry) -> int:
         data = entry.to_bytes()
@@ -131,7 +131,9 @@ class Partner:
             found.append(told_of(about, counted=counted, left=one.left))
         return found + [told_nothing(shown.run, one) for one in shown.unrecorded]
 
-    def receipt(self, *shown: RunShown, customer: str = "C-1", told: Any = None) -> Receipt:
+    def receipt(
+        self, *shown: RunShown, customer: str = "C-1", told: Any = None, seen: Seen | None = None
+    ) -> Receipt:
         events = [one for run in shown for one in self.told(run)] if told is None else told
         return Receipt(
             receipt_id=bytes_of(f"receipt {customer}", 16).hex(),
@@ -143,13 +145,43 @@ class Partner:
             events=[one.to_dict(self.name) for one in events],
             checkpoint=self.note(),
             runs=shown,
+            seen=seen,
         )
+
+    def seen(
+        self, *by: Partner, text: str | None = None, under: str | None = None, strange: bool = False
+    ) -> Seen:
+        """The third of three seals, of the log as it is; `text`, `under`, `strange` are lies.
+
+        Args:
+            by: Who cosigns it, at 1,800,000,000 seconds and one later each.
+            under: Origin of the seals.
+            strange: Whether another key signs them.
+        """
+        seals, nonce = Kept(), bytes_of(f"nonce {self.name}", 32)
+        leaves = [tree.leaf_hash(bytes_of(f"seal {at}", 32)) for at in range(2)]
+        leaves.append(tree.leaf_hash(seal(nonce, text or self.note().text)))
+        for leaf in leaves:
+            seals.append(leaf)
+        origin = under or f"{self.origin}/pilot"
+        signs = Partner("stranger").signs if strange else self.signs
+        note = sign_ed25519(
+            Note(Checkpoint(origin, 3, tree.root(3, seals)).to_text()), origin, signs
+        )
+        for at, one in enumerate(by):
+            note = cosign_ed25519(note, one.witness.name, one.signs, 1_800_000_000 + at)
+        hashes = tuple(tree.inclusion_proof(2, 3, seals))
+        return Seen(nonce=nonce, proof=LogProof(2, hashes, note))
+
+    @property
+    def witness(self) -> VerifierKey:
+        return VerifierKey(self.origin, ED25519_COSIGNATURE, public_bytes(self.signs))
 
     def signed(self, *shown: RunShown, **options: Any) -> bytes:
         return canonical_json(self.receipt(*shown, **options).signed_by(self.signs))
 
     def check(self, data: bytes, **options: Any) -> Checked:
-        return check_receipt(data, log=self.verifier, **options)
+        return check_receipt(data, log=self.vkey, **options)
 
 
 def about(data: bytes) -> CountedSet:

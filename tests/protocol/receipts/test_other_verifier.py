@@ -13,11 +13,11 @@ VECTORS = json.loads(
 )
 
 
-def told(folder: Path, receipt: object, key: str) -> dict[str, object]:
+def told(folder: Path, receipt: object, key: str, *more: str) -> dict[str, object]:
     file = folder / "receipt.json"
     file.write_text(json.dumps(receipt, ensure_ascii=False), encoding="utf-8")
     done = subprocess.run(
-        [NODE, VERIFIER, "--key", key, file],
+        [NODE, VERIFIER, "--key", key, *more, file],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stderr == ""
@@ -29,8 +29,9 @@ def told(folder: Path, receipt: object, key: str) -> dict[str, object]:
 def test_what_is_proved_is_told(tmp_path: Path) -> None:
     assert len(VECTORS["receipts"]) > 2
     for one in VECTORS["receipts"]:
-        said = told(tmp_path, one["receipt"], one["vkey"])
+        said = told(tmp_path, one["receipt"], one["vkey"], "--witness", one["witness"])
         assert said["accepted"], said
+        assert said["cosigned"] == one["cosigned"]
         assert said["event"] == one["receipt"]["event"]
         assert said["customer"] == one["receipt"]["pii_principal_id"]
 

@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from protocol.canonical import canonical_json
 from protocol.errors import FedsegError
-from protocol.log.cosignatures import cosign_ed25519, cosigner
 from protocol.log.entries import COUNTED as COUNTED_ENTRY
 from protocol.log.entries import Entry
-from protocol.log.notes import VerifierKey, sign_ed25519
+from protocol.log.notes import sign_ed25519
 from protocol.log.text import from_base64, to_base64
 from protocol.receipts.checking import check_opened, check_together
 from protocol.receipts.document import COUNTED, NOT_COUNTED, NOT_RECORDED, RECEIPT_TYPE
-from protocol.signing import public_bytes, sign_document
+from protocol.receipts.seen import Seen
+from protocol.signing import sign_document
 from tests.protocol.receipts.made_receipts import AT, Partner, about, bytes_of
 
 ALL = [f"C-{number}" for number in range(200)]
@@ -44,7 +44,7 @@ def test_a_receipt_proves_in_which_rounds_a_customer_was_counted_and_in_which_no
     assert states(checked) == [COUNTED] * 3 + [NOT_COUNTED] * 2
     (run,) = checked.runs
     assert run.counted == (0, 1, 2)
-    assert (checked.cosigned, checked.checkpoint.size) == (0, len(north.entries))
+    assert (checked.cosigned, checked.checkpoint.size) == ({}, len(north.entries))
     assert states(north.check(north.signed(north.shown("spring", "C-2")))) == [COUNTED] * 5
     assert states(north.check(north.signed(north.shown("spring", "C-999")))) == [NOT_COUNTED] * 5
 
@@ -117,7 +117,9 @@ def altered(value: Any) -> Any:
 def test_no_altered_value_of_a_receipt_is_taken() -> None:
     """Every single value, altered by whoever has the file, and then by the node itself too."""
     north = partner()
-    values = json.loads(north.signed(north.shown("spring", "C-1", unrecorded=[7])))
+    south = Partner("south")
+    shown = north.shown("spring", "C-1", unrecorded=[7])
+    values = json.loads(north.signed(shown, seen=north.seen(south)))
     free = {"receipt_id", "record_id", "pii_principal_id", "pii_processing", "party_identification"}
     tried = 0
     for path in places(values):
@@ -126,13 +128,21 @@ def test_no_altered_value_of_a_receipt_is_taken() -> None:
         for step in path[:-1]:
             inner = inner[step]
         inner[path[-1]] = altered(inner[path[-1]])
-        assert code(lambda c=changed: north.check(canonical_json(c))).startswith("E-"), path
+        assert code(lambda c=changed: _check(north, south, canonical_json(c))).startswith("E-"), (
+            path
+        )
         tried += 1
         words = path[0] in free or path[-2:] in {("answers", "left")}
         if words or path[0] == "fedseg:signature":
             continue  # what the node says beside its proofs is its own
-        assert code(lambda c=changed: north.check(resigned(north, c))).startswith("E-"), path
+        assert code(lambda c=changed: _check(north, south, resigned(north, c))).startswith("E-"), (
+            path
+        )
     assert tried > 100
+
+
+def _check(north: Partner, south: Partner, data: bytes) -> object:
+    return north.check(data, witnesses=[south.witness], quorum=1)
 
 
 def test_a_receipt_that_somebody_else_signed_is_refused() -> None:
@@ -163,19 +173,65 @@ def test_a_checkpoint_of_another_log_is_refused() -> None:
     )
 
 
-def test_witnesses_are_counted_and_may_be_asked_for() -> None:
-    north = partner()
-    receipt = north.receipt(north.shown("spring", "C-1"))
-    witness = Ed25519PrivateKey.generate()
-    note = cosign_ed25519(receipt.checkpoint, "south", witness, time=1_800_000_000)
-    data = canonical_json(replace(receipt, checkpoint=note).signed_by(north.signs))
-    assert north.check(data).cosigned == 0
+def test_witnesses_of_a_seal_are_counted_and_may_be_asked_for() -> None:
+    north, south, east = partner(), Partner("south"), Partner("east")
+    shown = north.shown("spring", "C-1")
+    data = north.signed(shown, seen=north.seen(south, east))
+    assert north.check(data).cosigned == {}
     assert code(lambda: north.check(data, quorum=1)) == "E-LOG-QUORUM"
-    seen = cosigner(VerifierKey("south", 0x04, public_bytes(witness)))
-    assert north.check(data, witnesses=[seen], quorum=1).cosigned == 1
-    only = replace(note, signatures=note.signatures[1:])
-    data = canonical_json(replace(receipt, checkpoint=only).signed_by(north.signs))
-    assert code(lambda: north.check(data, witnesses=[seen])) == "E-LOG-UNSIGNED"
+    found = north.check(data, witnesses=[south.witness], quorum=1).cosigned
+    assert found == {south.origin: 1_800_000_000}
+    assert code(lambda: north.check(data, witnesses=[south.witness], quorum=2)) == "E-LOG-QUORUM"
+    both = [south.witness, east.witness]
+    assert len(north.check(data, witnesses=both, quorum=2).cosigned) == 2
+    plain = north.signed(shown)
+    assert north.check(plain, witnesses=both).cosigned == {}
+    assert code(lambda: north.check(plain, witnesses=both, quorum=1)) == "E-LOG-QUORUM"
+
+
+def test_a_key_cosigns_once_under_however_many_names_and_the_logs_own_never() -> None:
+    north, south = partner(), Partner("south")
+    again = Partner("south")
+    again.origin = "fedseg/south/again"
+    data = north.signed(north.shown("spring", "C-1"), seen=north.seen(south, again, north))
+    keys = [south.witness, again.witness, north.witness]
+    assert [*north.check(data, witnesses=keys).cosigned] == [south.origin]
+    assert code(lambda: north.check(data, witnesses=keys, quorum=2)) == "E-LOG-QUORUM"
+
+
+def test_a_seal_of_something_else_is_refused() -> None:
+    north, south = partner(), Partner("south")
+    shown = north.shown("spring", "C-1")
+
+    def refused(seen: Seen) -> str:
+        data = north.signed(shown, seen=seen)
+        return code(lambda: north.check(data, witnesses=[south.witness]))
+
+    true = north.seen(south)
+    earlier = north.note().text
+    north.add(Entry(AT, "stop", {"agreement_hash": "", "partner": "north"}))
+    shown = north.shown("spring", "C-1")
+    assert refused(true) == "E-LOG-INCLUSION"  # the log was sealed before this entry
+    assert refused(north.seen(south, text=earlier)) == "E-LOG-INCLUSION"
+    assert refused(north.seen(south, under="fedseg/south/0123456789abcdef/pilot")) == "E-LOG-ORIGIN"
+    assert refused(north.seen(south, under=f"{north.origin}more/pilot")) == "E-LOG-ORIGIN"
+    assert refused(north.seen(south, strange=True)) == "E-LOG-UNSIGNED"
+    good = north.seen(south)
+    for lie in (
+        replace(good, nonce=bytes(32)),
+        replace(good, proof=replace(good.proof, index=1)),
+        replace(good, proof=replace(good.proof, hashes=good.proof.hashes[1:])),
+    ):
+        assert refused(lie) == "E-LOG-INCLUSION"
+    other = replace(good.proof.note.signatures[1], data=bytes(76))
+    note = replace(good.proof.note, signatures=(good.proof.note.signatures[0], other))
+    assert refused(replace(good, proof=replace(good.proof, note=note))) == "E-LOG-SIGNATURE"
+    note = replace(note, signatures=note.signatures[1:])
+    assert refused(replace(good, proof=replace(good.proof, note=note))) == "E-LOG-SIGNATURE"
+    extra = replace(good, proof=replace(good.proof, extra=b"more"))
+    assert refused(extra) == "E-RECEIPT-FORMAT"
+    data = north.signed(shown, seen=good)
+    assert north.check(data, witnesses=[south.witness], quorum=1).cosigned
 
 
 def test_an_entry_that_is_not_in_the_log_is_refused() -> None:
@@ -279,14 +335,15 @@ def _values() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("more", ["", "fedseg:runs", "answers", "unrecorded"])
+@pytest.mark.parametrize("more", ["", "fedseg:runs", "answers", "unrecorded", "fedseg:seal"])
 def test_a_receipt_has_its_fields_and_no_others(more: str) -> None:
     north, values = partner(), _values()
     run = values["fedseg:runs"][0]
     run["unrecorded"] = [{"at": AT, "round": 1}]
+    values["fedseg:seal"] = north.seen().to_dict()
     inner = {
         "": values, "fedseg:runs": run, "answers": run["answers"][0],
-        "unrecorded": run["unrecorded"][0],
+        "unrecorded": run["unrecorded"][0], "fedseg:seal": values["fedseg:seal"],
     }[more]  # fmt: skip
     inner["more"] = "1"
     assert code(lambda: north.check(resigned(north, values))) == "E-RECEIPT-FORMAT"
