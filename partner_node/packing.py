@@ -15,7 +15,6 @@ from pathlib import Path
 
 from machine.files import replacing
 from machine.plain_archive import write_archive
-from partner_node.auditing import signed_checkpoint
 from partner_node.home import NodeHome
 from partner_node.sealed_copies import FOLDER as SEALS
 from partner_node.sealed_copies import seal_files
@@ -24,6 +23,7 @@ from partner_node.store.times import stamp
 from protocol.errors import UsageError
 from protocol.log.copies import copied_file, paths_of
 from protocol.log.entries import PACK
+from protocol.log.showing import signed_checkpoint
 from protocol.pack.checking import AGREEMENTS, CHECKPOINT, DOCUMENTS, HAND_OVERS, LOG, RELEASES
 from protocol.pack.manifest import MANIFEST, NOTE, Manifest
 from protocol.release.document import SignedRelease

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from machine.files import write_file
-from partner_node.auditing import read_file
+from machine.named_files import read_of_log
 from partner_node.sealed_proofs import cosigned_note
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals, sealed_under
@@ -97,7 +97,7 @@ def copied_seals(
 def _copied(
     place: Path, keys: Sequence[VerifierKey], witnesses: Sequence[VerifierKey]
 ) -> CopiedSeals:
-    note = Note.parse(read_file(place / NOTE_FILE, MAX_NOTE_BYTES))
+    note = Note.parse(read_of_log(place / NOTE_FILE, MAX_NOTE_BYTES))
     own = [VerifierKey(f"{key.name}/{place.name}", key.kind, key.public_key) for key in keys]
     found = note.verified([*map(Ed25519Verifier, own), *map(cosigner, witnesses)])
     state = Checkpoint.from_text(note.text)
@@ -108,7 +108,7 @@ def _copied(
             remedy="Ask the log's keeper for another copy.",
         )
     tiles, sealed = Tiles(), []
-    for line in read_file(place / OPENED_FILE, _MAX_OPENED_BYTES).splitlines():
+    for line in read_of_log(place / OPENED_FILE, _MAX_OPENED_BYTES).splitlines():
         nonce, text = _opened(line)
         tiles.append(leaf_hash(seal(nonce, text)))
         sealed.append(Checkpoint.from_text(text))

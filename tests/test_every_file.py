@@ -17,12 +17,14 @@ from coordinator.cli.service import write_address
 from coordinator.keystore import create_key, create_passphrase, load_key
 from coordinator.service.bundle import write_bundle_project
 from coordinator.service.certificates import make_server_certificate
-from partner_node.auditing import copy_log, open_copy, signed_checkpoint
+from machine.named_files import read_of_log, write_within
 from partner_node.keystore import Keystore
 from partner_node.register.pseudonyms import Pseudonyms
 from partner_node.store.node_store import NodeStore
 from protocol.log.checking import check_log
+from protocol.log.copies import exported_files, open_copied
 from protocol.log.names import key_of_log
+from protocol.log.showing import signed_checkpoint
 from protocol.log.tiles import read_bundle, read_tile
 from simulations.federation import EphemeralSealer
 from tests.kills import killed_before_every_call
@@ -73,13 +75,13 @@ def _copy_audit_log(folder: Path) -> None:
     with store.transaction():
         for number in range(3):
             store.note_signed(bytes([number]) * 32, now="2026-11-29", by="anna")
-    copy_log(store.log, signed_checkpoint(store.log, "north", LOG_KEY), folder)
+    write_within(folder, exported_files(store.log, signed_checkpoint(store.log, "north", LOG_KEY)))
 
 
 def _look_at_copy(file: Path) -> None:
     if file.name == "checkpoint":  # written last: the copy is whole
         key = key_of_log("north", LOG_KEY.public_key().public_bytes_raw())
-        copied, said = open_copy(file.parent, [key])
+        copied, said = open_copied(lambda path, most: read_of_log(file.parent / path, most), [key])
         check_log(copied, [said])
     elif file.parent.parent.name == "entries":
         read_bundle(file.read_bytes(), 4)

@@ -11,30 +11,25 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
+from machine.log_table import entries_shown, entries_words
+from machine.named_files import read_of_log, write_within
 from machine.text import how_many
-from partner_node.auditing import (
-    check_follows,
-    copy_log,
-    open_copy,
-    proof_of,
-    read_file,
-    signed_checkpoint,
-    verified_checkpoint,
-)
 from partner_node.cli import log_witness
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.sealed_copies import CopiedSeals, copied_seals, copy_seals
 from partner_node.sealed_proofs import checked_seals, cosigned_states, sealed_proof_of
-from partner_node.shown.audit_log import entries_words, log_shown
 from partner_node.shown.sealed import copied_values, copied_words, witnesses_of
 from partner_node.store.audit_log import AuditLog
 from partner_node.store.node_store import NodeStore
 from protocol.errors import LogError, UsageError
 from protocol.log.checking import LogReader, check_log, check_since, check_states
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.copies import exported_files, open_copied
+from protocol.log.entries import Entry
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Note, VerifierKey
+from protocol.log.showing import check_follows, proof_of, signed_checkpoint, verified_checkpoint
 
 app = typer.Typer(
     help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
@@ -61,7 +56,10 @@ Keys = Annotated[
 @app.command("show")
 def show(
     since: Annotated[int, typer.Option(min=0, help="The first entry's number.")] = 0,
-    kind: Annotated[str | None, typer.Option(help="Entries of one kind, like left.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Entries of one kind, like left; repeat it for several."),
+    ] = None,
     last: Annotated[
         int | None, typer.Option(min=1, help="Of these only so many, the newest.")
     ] = None,
@@ -70,7 +68,10 @@ def show(
 ) -> None:
     """The entries, oldest first."""
     with _own(directory) as (_, store):
-        output.show(log_shown(store.log, since=since, kind=kind, last=last))
+        log = store.log
+        numbered = log.numbered(since=since, kinds=kind or (), last=last)
+        found = [(number, Entry.from_bytes(data).to_dict()) for number, data in numbered]
+        output.show(entries_shown(found, log.size))
 
 
 @app.command("checkpoint")
@@ -122,7 +123,7 @@ def verify(
         return
     with _chosen(copy, key, directory) as (log, keys, newest, store):
         earlier = [
-            verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
+            verified_checkpoint(read_of_log(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
         ]
         seals: list[CopiedSeals] = []
         if copy is not None:
@@ -151,7 +152,7 @@ def _verify_quickly(
     """Check a log from the newest state on that others vouch for."""
     with _chosen(copy, key, directory) as (log, keys, newest, store):
         states = [
-            verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
+            verified_checkpoint(read_of_log(one, MAX_NOTE_BYTES), keys) for one in checkpoint or ()
         ]
         if store is not None:
             states += cosigned_states(store)
@@ -224,7 +225,7 @@ def consistency(
 ) -> None:
     """Whether one checkpoint's log begins the other's: nothing was changed in between."""
     with _chosen(copy, key, directory) as (log, keys, *_):
-        found = [verified_checkpoint(read_file(one, MAX_NOTE_BYTES), keys) for one in (old, new)]
+        found = [verified_checkpoint(read_of_log(one, MAX_NOTE_BYTES), keys) for one in (old, new)]
         proof = check_follows(log, *found)
     first, second = sorted(found, key=lambda one: one.size)
     output.result(
@@ -246,7 +247,9 @@ def export(
     with _own(directory) as (home, store):
         note, key = _signed(home, store.log), _key(home)
         said = Checkpoint.from_text(note.text)
-        files = copy_log(store.log, note, folder) + copy_seals(store, folder, said.size)
+        files = write_within(folder, exported_files(store.log, note)) + copy_seals(
+            store, folder, said.size
+        )
     output.result(
         {**_named(said), "folder": str(folder), "files": files, "key": str(key)},
         f"Wrote {entries_words(said.size)} into {folder}.",
@@ -279,7 +282,7 @@ def _chosen(
             "a copy is checked with the key of its log",
             remedy="add --key; the log's keeper prints it: fedseg-node log checkpoint",
         )
-    copied, newest = open_copy(copy, given)
+    copied, newest = open_copied(lambda path, most: read_of_log(copy / path, most), given)
     yield copied, given, newest, None
 
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from machine.console import Format, FormatOption, output
-from partner_node.auditing import MAX_PROOF_BYTES, read_file
+from machine.log_table import entries_words
+from machine.named_files import read_of_log
 from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.cosigning import Cosigning
 from partner_node.home import NodeHome
-from partner_node.shown.audit_log import entries_words
 from partner_node.shown.sealed import keys_for, sealed_shown
 from partner_node.shown.witness import fork_values, witness_shown
 from protocol.errors import UsageError
@@ -23,6 +23,7 @@ from protocol.log.entries import Entry
 from protocol.log.notes import Ed25519Verifier, VerifierKey
 from protocol.log.proofs import LogProof
 from protocol.log.seals import is_sealed
+from protocol.log.showing import MAX_PROOF_BYTES
 from protocol.log.tiles import MAX_ENTRY_BYTES
 
 Witnesses = Annotated[
@@ -89,14 +90,14 @@ def check_proof(
     format: Format = FormatOption,
 ) -> None:
     """Check a proof offline, of whatever party's log; of one by a seal also who cosigned it."""
-    proof = LogProof.parse(read_file(file, MAX_PROOF_BYTES))
+    proof = LogProof.parse(read_of_log(file, MAX_PROOF_BYTES))
     if is_sealed(proof):
         own, others = keys_for(proof, key, witness or (), agreement)
         output.show(sealed_shown(proof, own, others, quorum, entry))
         return
     if key is None:
         raise UsageError("a proof is checked with the key of its log", remedy="add --key")
-    data = proof.extra if entry is None else read_file(entry, MAX_ENTRY_BYTES)
+    data = proof.extra if entry is None else read_of_log(entry, MAX_ENTRY_BYTES)
     if data is None:
         raise UsageError(
             f"{file} has no entry in it", code="E-LOG-FILE", remedy="name its file: --entry"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.console import Format, FormatOption, Verbatim, output
-from machine.files import open_regular, write_file
+from machine.files import write_file
+from machine.named_files import read_named
 from machine.text import how_many
 from partner_node.cli.asked_agreement import AgreementFile, asked_of
 from partner_node.cli.noting import noted
@@ -359,19 +360,9 @@ def _form_of(out: Path) -> _Form:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with open_regular(path) as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            code="E-NOTICE-FILE",
-            remedy="correct the path",
-        ) from error
-    if len(data) > _MOST_BYTES:
-        raise UsageError(
-            f"{path} has more than {_MOST_BYTES:,} bytes",
-            code="E-NOTICE-FILE",
-            remedy="name the notice itself: a page without pictures in it",
-        )
-    return data
+    return read_named(
+        path,
+        _MOST_BYTES,
+        code="E-NOTICE-FILE",
+        remedy="name the notice itself: a page without pictures in it",
+    )

@@ -14,6 +14,7 @@ import typer
 from machine.console import Format, FormatOption, output
 from machine.delivering import read_toml, write_new
 from machine.files import open_regular
+from machine.log_table import entries_words
 from machine.plain_archive import PlainArchive
 from machine.text import how_many, shown
 from partner_node.agreement_files import read_agreement
@@ -22,7 +23,6 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.evidence.materials import materials_of
 from partner_node.home import NodeHome
 from partner_node.packing import write_pack
-from partner_node.shown.audit_log import entries_words
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 from protocol.evidence.answers import BAD_ANSWERS, read_answers

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from partner_node.auditing import signed_checkpoint
 from partner_node.egress.records import Manifests
 from partner_node.receipts.counted_sets import CountedSets, handle_files, shown
 from partner_node.receipts.handle_files import Part
@@ -23,6 +22,7 @@ from protocol.errors import LogError, RuleError
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.names import key_of_log
 from protocol.log.notes import Note, VerifierKey, sign_ed25519
+from protocol.log.showing import signed_checkpoint
 from protocol.log.tree import inclusion_proof
 from protocol.receipts.document import (
     Answer,

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from machine.log_table import entries_words
+from machine.named_files import read_of_log
 from machine.shown import Shown
 from machine.text import how_many
 from partner_node.agreement_files import naming, read_agreement
-from partner_node.auditing import read_file
 from partner_node.sealed_copies import CopiedSeals
-from partner_node.shown.audit_log import entries_words
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import LogError, UsageError
@@ -130,7 +130,7 @@ def sealed_shown(
     """
     asked = int(bool(witnesses)) if quorum is None else quorum
     found = check_sealed(proof, key, witnesses, asked)
-    if entry is not None and read_file(entry, MAX_ENTRY_BYTES) != found.entry:
+    if entry is not None and read_of_log(entry, MAX_ENTRY_BYTES) != found.entry:
         raise LogError(f"{entry} is not the entry of the proof", code="E-LOG-INCLUSION")
     times = {name: time_words(at) for name, at in found.cosigned.items()}
     seen = [f"{name} cosigned a seal of it at {at}." for name, at in times.items()]

@@ -15,10 +15,10 @@ from importlib import metadata
 from typing import Any, Final, LiteralString
 
 from machine.database import Database
-from protocol.errors import LogError, StoreError
+from protocol.errors import StoreError
 from protocol.log import entries as kinds
 from protocol.log.entries import Entry
-from protocol.log.tree import EMPTY_ROOT, TILE_WIDTH, appended, leaf_hash, root
+from protocol.log.rows import LogRows
 
 #: Refusals that the log takes on one day, so that whoever sends nonsense cannot fill the disk.
 MAX_REFUSALS_A_DAY: Final = 100
@@ -91,8 +91,8 @@ _EARLIER: Final[LiteralString] = (
 )
 
 
-class AuditLog:
-    """The log of one node; a `TileReader` and a `LogReader`.
+class AuditLog(LogRows):
+    """The log of one node.
 
     Args:
         database: At its newest schema.
@@ -100,6 +100,7 @@ class AuditLog:
     """
 
     def __init__(self, database: Database, *, party: str) -> None:
+        super().__init__(database, command="fedseg-node log show")
         self._database = database
         self._party = party
         self._owed: Counter[str] = Counter()
@@ -144,7 +145,7 @@ class AuditLog:
             raise _owed(f"an entry of the unknown kind {kind}")
         if not self.size:
             self._begin(at)
-        number = self._add(entry)
+        number = self.add(entry.to_bytes())
         self._owed[kind] -= 1
         return number
 
@@ -208,69 +209,30 @@ class AuditLog:
             "schema": schema,
             "earlier": self._earlier,
         }
-        self._add(Entry(at, kinds.BEGUN, about))
-
-    def _add(self, entry: Entry) -> int:
-        data, number = entry.to_bytes(), self.size
-        self._database.ask("INSERT INTO log_entries VALUES (?, ?)", number, data)
-        for one in appended(number, leaf_hash(data), self):
-            self._database.ask(
-                "INSERT INTO log_hashes VALUES (?, ?, ?)", one.level, one.position, one.hash
-            )
-        return number
+        self.add(Entry(at, kinds.BEGUN, about).to_bytes())
 
     # --- reading -------------------------------------------------------------------------------
 
-    @property
-    def size(self) -> int:
-        """How many entries there are."""
-        ((size,),) = self._database.ask("SELECT coalesce(max(number) + 1, 0) FROM log_entries")
-        return int(size)
-
-    def root(self, size: int | None = None) -> bytes:
-        """The root of the first `size` entries, of all when left out; raises LogError."""
-        size = self.size if size is None else size
-        return root(size, self) if size else EMPTY_ROOT
-
-    def entry(self, number: int) -> bytes:
-        """The bytes of one entry.
-
-        Raises:
-            LogError: There is none with that number (E-LOG-UNKNOWN).
-        """
-        row = self._database.one("SELECT entry FROM log_entries WHERE number = ?", number)
-        if row is None:
-            raise LogError(
-                f"the log has no entry {number}",
-                code="E-LOG-UNKNOWN",
-                remedy="`fedseg-node log show` lists them; the first is 0",
-            )
-        return bytes(row[0])
-
-    def entries(self, start: int, stop: int) -> list[bytes]:
-        """Entries `start` to `stop`, without `stop`, in order; those that are there."""
-        rows = self._database.ask(
-            "SELECT entry FROM log_entries WHERE number >= ? AND number < ? ORDER BY number",
-            start,
-            stop,
-        )
-        return [bytes(entry) for (entry,) in rows]
-
     def numbered(
-        self, *, since: int = 0, kind: str | None = None, last: int | None = None
+        self, *, since: int = 0, kinds: Sequence[str] = (), last: int | None = None
     ) -> list[tuple[int, bytes]]:
         """Entries with their numbers, oldest first.
 
         Args:
             since: From this number on.
-            kind: Of this kind alone, found by an index.
+            kinds: Of these kinds alone, found by an index; of all when empty.
             last: Of all these only so many, the newest.
         """
         few = -1 if last is None else last
-        if kind is None:
+        if not kinds:
             rows = self._database.ask(_NUMBERED + _NEWEST, since, few)
         else:
-            rows = self._database.ask(_NUMBERED + _AND_KIND + _NEWEST, since, kind, few)
+            found = (
+                row
+                for kind in dict.fromkeys(kinds)
+                for row in self._database.ask(_NUMBERED + _AND_KIND + _NEWEST, since, kind, few)
+            )
+            rows = sorted(found, reverse=True)[: None if last is None else last]
         return [(number, bytes(entry)) for number, entry in reversed(rows)]
 
     def of_kind(
@@ -291,18 +253,6 @@ class AuditLog:
         else:
             found = self._database.one(_OF_KIND, kind)
         return None if found is None or not found[0] else (found[0], found[1], found[2])
-
-    def tile(self, level: int, index: int, width: int) -> Sequence[bytes]:
-        """See `protocol.log.tree.TileReader`."""
-        first = index * TILE_WIDTH
-        rows = self._database.ask(
-            "SELECT hash FROM log_hashes WHERE level = ? AND position >= ? AND position < ?"
-            " ORDER BY position",
-            level,
-            first,
-            first + width,
-        )
-        return [bytes(one) for (one,) in rows]
 
 
 def code_in_log(reason: str) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from protocol.log.checking import LogReader
+from protocol.log.checkpoints import Checkpoint
+from protocol.log.notes import MAX_NOTE_BYTES, Note, VerifierKey
+from protocol.log.showing import verified_checkpoint
 from protocol.log.tiles import (
     MAX_ENTRY_BYTES,
     TilePath,
@@ -15,6 +19,8 @@ from protocol.log.tiles import (
     write_tile,
 )
 from protocol.log.tree import HASH_BYTES, TILE_BITS, TILE_WIDTH
+
+CHECKPOINT_FILE: Final = "checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,28 @@ class CopiedLog:
         path = str(TilePath(None, index, stored))
         bundle = read_bundle(self.read(path, TILE_WIDTH * (MAX_ENTRY_BYTES + 2)), stored)
         return bundle[start - index * TILE_WIDTH : stop - index * TILE_WIDTH]
+
+
+def open_copied(
+    read: Callable[[str, int], bytes], keys: Sequence[VerifierKey]
+) -> tuple[CopiedLog, Checkpoint]:
+    """The log in some files and its checkpoint; raises as `verified_checkpoint`.
+
+    Args:
+        read: As for `CopiedLog`.
+        keys: Those that may sign the checkpoint.
+    """
+    checkpoint = verified_checkpoint(read(CHECKPOINT_FILE, MAX_NOTE_BYTES), keys)
+    return CopiedLog(read, checkpoint.size), checkpoint
+
+
+def exported_files(log: LogReader, note: Note) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of each file of a log as of a checkpoint, that of the checkpoint last.
+
+    Written over a copy of an earlier state they make it this one.
+    """
+    yield from copied_files(log, Checkpoint.from_text(note.text).size)
+    yield CHECKPOINT_FILE, note.to_bytes()
 
 
 def paths_of(size: int) -> Iterator[TilePath]:

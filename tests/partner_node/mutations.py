@@ -1641,13 +1641,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "test_backup.py::test_the_log_says_that_a_state_was_put_back_or_began_anew",
     ),
     (
-        "partner_node/auditing.py",
+        "protocol/log/showing.py",
         "    if checkpoint.origin not in {key.name for key in signers}:\n",
         "    if False:\n",
         "test_log_cli.py::test_a_checkpoint_of_another_key_is_refused",
     ),
     (
-        "partner_node/auditing.py",
+        "machine/named_files.py",
         "    if len(data) > most:\n",
         "    if False:\n",
         "test_log_cli.py::test_a_file_that_is_too_large_is_not_read",

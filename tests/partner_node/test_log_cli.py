@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 
-from partner_node import auditing
-from partner_node.auditing import copy_log, open_copy, proof_of, signed_checkpoint
+from machine.named_files import read_of_log, write_within
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
+from protocol.errors import UsageError
 from protocol.log.checking import check_log
 from protocol.log.checkpoints import Checkpoint
+from protocol.log.copies import exported_files, open_copied
 from protocol.log.names import key_of_log
-from protocol.log.notes import Note
+from protocol.log.notes import Ed25519Verifier, Note, sign_ed25519
 from protocol.log.proofs import LogProof
+from protocol.log.showing import proof_of, signed_checkpoint
 from protocol.signing import public_bytes
 from simulations.federation import EphemeralSealer
 from tests import effort
@@ -166,7 +168,7 @@ def test_a_checkpoint_of_another_key_is_refused(
     assert shell.refused(*words, status=3)["code"] == "E-LOG-UNSIGNED"
     earlier = key_of_log("north", public_bytes(OTHERS[0]))
     assert shell(*words, "--key", earlier).code == 0, "an earlier key of the same log"
-    mixed = auditing.sign_ed25519(Note(said.to_text()), earlier.name, OTHERS[0])
+    mixed = sign_ed25519(Note(said.to_text()), earlier.name, OTHERS[0])
     (tmp_path / "other").write_bytes(mixed.to_bytes())
     error = shell.refused(*words, "--key", earlier, status=3)
     assert error["code"] == "E-LOG-ORIGIN"
@@ -259,9 +261,9 @@ def test_what_others_vouch_for_is_not_read_again(
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(11))
-    assert auditing.read_file(tmp_path / "large", 11) == bytes(11)
-    with pytest.raises(auditing.UsageError, match="E-LOG-FILE"):
-        auditing.read_file(tmp_path / "large", 10)
+    assert read_of_log(tmp_path / "large", 11) == bytes(11)
+    with pytest.raises(UsageError, match="E-LOG-FILE"):
+        read_of_log(tmp_path / "large", 10)
 
 
 def test_a_backup_has_the_log_and_a_checkpoint_tells_of_an_older_state(
@@ -306,10 +308,10 @@ def _check_proofs(folder: Path, count: int) -> None:
     store._connection.set_trace_callback(None)
     assert len(statements) <= 10
     key = key_of_log("north", public_bytes(OTHERS[0]))
-    log = auditing.Ed25519Verifier(key)
+    log = Ed25519Verifier(key)
     assert proof.check(store.log.entry(count // 3), origin=key.name, log=log).size == count
     whole = check_log(store.log, [Checkpoint.from_text(note.text)])
-    copy_log(store.log, note, folder / "copy")
-    copied, said = open_copy(folder / "copy", [key])
+    write_within(folder / "copy", exported_files(store.log, note))
+    copied, said = open_copied(lambda path, most: read_of_log(folder / "copy" / path, most), [key])
     assert check_log(copied, [said]) == whole == (count, said.root)
     store.close()

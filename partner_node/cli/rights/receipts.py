@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from machine.console import Format, FormatOption, output
+from machine.named_files import read_of_log
 from machine.tables import filled_table
 from machine.text import how_many, shown
 from partner_node.cli.log_witness import Agreed, Quorum, Witnesses
@@ -137,7 +138,6 @@ def check_receipt(
     format: Format = FormatOption,
 ) -> None:
     """Check receipts offline: no node is needed."""
-    from partner_node.auditing import read_file
     from partner_node.shown.sealed import time_words, witnesses_of
     from protocol.log.notes import VerifierKey
     from protocol.receipts import checking
@@ -152,7 +152,7 @@ def check_receipt(
     asked = int(bool(others)) if quorum is None else quorum
     found = [
         checking.check_receipt(
-            read_file(one, MAX_RECEIPT_BYTES), log=log, witnesses=others, quorum=asked
+            read_of_log(one, MAX_RECEIPT_BYTES), log=log, witnesses=others, quorum=asked
         )
         for one in files
     ]

@@ -1,47 +1,33 @@
-"""Showing a node's audit log to others: its key, signed checkpoints, proofs, copies in files.
-
-A copy is laid out as C2SP tlog-tiles says (`checkpoint`, `tile/…`), so that other programs read it.
-"""
+"""Showing a log to others: signed checkpoints of it, proofs of its entries, and checks of both."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from machine.files import open_regular, write_file
-from partner_node.store.audit_log import AuditLog
-from protocol.errors import LogError, UsageError
+from protocol.errors import LogError
 from protocol.log.checking import LogReader
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.copies import CopiedLog, copied_files
 from protocol.log.names import key_of_log
-from protocol.log.notes import (
-    MAX_NOTE_BYTES,
-    Ed25519Verifier,
-    Note,
-    VerifierKey,
-    sign_ed25519,
-)
+from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey, sign_ed25519
 from protocol.log.proofs import LogProof
+from protocol.log.rows import LogRows
 from protocol.log.tree import check_consistency, consistency_proof, inclusion_proof
-from protocol.signing import public_bytes
 
-CHECKPOINT_FILE: Final = "checkpoint"
 MAX_PROOF_BYTES: Final = MAX_NOTE_BYTES + (1 << 18)
 
 
-def signed_checkpoint(log: AuditLog, party: str, key: Ed25519PrivateKey) -> Note:
-    """The log's state now, signed by the node's key."""
+def signed_checkpoint(log: LogRows, party: str, key: Ed25519PrivateKey) -> Note:
+    """The log's state now, signed by the key of its party."""
     size = log.size
-    name = key_of_log(party, public_bytes(key)).name
+    name = key_of_log(party, key.public_key().public_bytes_raw()).name
     checkpoint = Checkpoint(name, size, log.root(size))
     return sign_ed25519(Note(checkpoint.to_text()), name, key)
 
 
-def proof_of(log: AuditLog, number: int, note: Note) -> LogProof:
+def proof_of(log: LogRows, number: int, note: Note) -> LogProof:
     """The proof that an entry is in the log of a checkpoint; its bytes go along, as extra data.
 
     Raises:
@@ -87,48 +73,3 @@ def check_follows(log: LogReader, old: Checkpoint, new: Checkpoint) -> list[byte
     proof = consistency_proof(old.size, new.size, log)
     check_consistency(old.size, new.size, proof, old.root, new.root)
     return proof
-
-
-def read_file(path: Path, most: int) -> bytes:
-    """A file that somebody named, of at most some bytes.
-
-    Raises:
-        UsageError: It cannot be read, or has more.
-    """
-    try:
-        with open_regular(path) as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read: {error.strerror}",
-            code="E-LOG-FILE",
-            remedy="correct the path",
-        ) from error
-    if len(data) > most:
-        raise UsageError(
-            f"{path} has more than {most} bytes",
-            code="E-LOG-FILE",
-            remedy="name the right file",
-        )
-    return data
-
-
-def open_copy(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Checkpoint]:
-    """The log in a folder and its checkpoint; raises as `verified_checkpoint`."""
-    data = read_file(folder / CHECKPOINT_FILE, MAX_NOTE_BYTES)
-    checkpoint = verified_checkpoint(data, keys)
-    copied = CopiedLog(lambda path, most: read_file(folder / path, most), checkpoint.size)
-    return copied, checkpoint
-
-
-def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
-    """Write a log as of a checkpoint into a folder, the checkpoint last; how many files.
-
-    A copy of an earlier state in the same folder becomes this one.
-    """
-    size, written = Checkpoint.from_text(note.text).size, 0
-    for path, data in copied_files(log, size):
-        write_file(folder / path, data)
-        written += 1
-    write_file(folder / CHECKPOINT_FILE, note.to_bytes())
-    return written + 1
