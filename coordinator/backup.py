@@ -28,7 +28,17 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.settings import StoreSettings
 from coordinator.store.store_database import open_file
 from coordinator.store.times import stamp
-from machine.backups import SETTINGS, STATE, Manifest, gathered, note_backup, put_back, write_backup
+from machine.backups import (
+    SETTINGS,
+    STATE,
+    Manifest,
+    gathered,
+    note_backup,
+    put_back,
+    read_backup,
+    write_backup,
+)
+from protocol.log.outside_facts import mark_restored
 
 KIND: Final = "coordinator"
 _AUTHORITY: Final = "authority"
@@ -124,9 +134,11 @@ def restore(
             del found[STATE]
         return found
 
+    made_at = read_backup(file, kind=KIND)[0].made_at
     manifest = put_back(
         file, folder, kind=KIND, settings=FILE_NAME, check=_check, elsewhere=elsewhere,
-        rewritten=rewritten, places=places, last=_fill,
+        rewritten=rewritten, places=places,
+        last=lambda draft, state: _fill(draft, state, made_at),
     )  # fmt: skip
     config = CoordinatorConfig.load(folder)
     if config.store is not None:
@@ -134,12 +146,18 @@ def restore(
     return manifest, config
 
 
-def _fill(draft: Path, state: Path) -> None:
-    """Fill a server's database, if the settings name one, with a copy of the state."""
+def _fill(draft: Path, state: Path, made_at: str) -> None:
+    """Have the state's audit log say that it was put back, as soon as it is served.
+
+    Fills a server's database, if the settings name one, with a copy of that state.
+    """
     settings = CoordinatorConfig.load(draft).store
-    if settings is not None:
-        with closing(open_file(state)) as database, database.transaction():
-            settings.make(lambda target: copy(database, target))
+    with closing(open_file(draft / STORE_FILE if settings is None else state)) as database:
+        with database.transaction():
+            mark_restored(database, made_at=made_at)
+        if settings is not None:
+            with database.transaction():
+                settings.make(lambda target: copy(database, target))
 
 
 def _places(config: CoordinatorConfig) -> Mapping[str, Path]:

@@ -23,9 +23,9 @@ from machine.private_files import check_settled, read_private_file
 from partner_node import membership
 from partner_node.home import CARD_FILE, FILE_NAME, NodeHome, changing_keys
 from partner_node.state_file import MARK
-from partner_node.store.outside_facts import mark_restored
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import stamp
+from protocol.log.outside_facts import mark_restored
 
 KIND: Final = "node"
 _KEYS, _MARK, _ACCOUNTS, _HAND_OVERS = "keys", "state-made", "accounts", "hand-overs"
@@ -133,7 +133,7 @@ def _check(state: Path) -> None:
 
 def _mark(state: Path, made_at: str) -> None:
     """Have the audit log say, as soon as the node serves, that this state was put back."""
-    with closing(_open(state)) as database:
+    with closing(_open(state)) as database, database.transaction():
         mark_restored(database, made_at=made_at)
 
 

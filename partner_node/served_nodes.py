@@ -16,10 +16,10 @@ from partner_node.home import NodeHome
 from partner_node.node import Node
 from partner_node.open_keys import OpenKeys
 from partner_node.store.node_store import NodeStore
-from partner_node.store.outside_facts import OutsideFacts
 from partner_node.store.times import stamp
 from partner_node.store.waiting import WaitingVersions
 from protocol.errors import FedsegError
+from protocol.log.outside_facts import OutsideFacts
 from protocol.signing import key_id
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class ServedNodes:
 
 def _note_facts(home: NodeHome, store: NodeStore) -> None:
     """Have the audit log say with which settings and key this node serves, where they changed."""
-    facts, now = OutsideFacts(store), stamp(datetime.now(UTC))
+    facts, now = OutsideFacts(store, store.log), stamp(datetime.now(UTC))
     with store.transaction():
         facts.note_restored(now=now)
         facts.note_settings(home.config.written, now=now)

@@ -26,8 +26,8 @@ READS: Final = {
         "partner diligence list", "partner diligence show", "release list", "release show",
         "evidence record", "evidence arrangement", "evidence processor", "evidence registry",
         "evidence answers", "release export", "run plan", "run watch", "run list", "run show",
-        "state check",
-        "user list", "user log",
+        "state check", "log show", "log checkpoint", "log verify", "log prove", "log check-proof",
+        "log consistency", "log export", "user list", "user log",
     },
     "fedseg-node": {
         "agreement show", "agreement proposals", "agreement builds list", "budget show",

@@ -47,6 +47,10 @@ COMMANDS: Final = {
         module="coordinator.cli.evidence",
         help="Documents filled from facts, each with its source; people's judgements stay theirs.",
     ),
+    "log": Place(
+        module="coordinator.cli.log",
+        help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
+    ),
     "user": Place(
         module="coordinator.cli.user",
         help="People who use the console: their accounts and roles, and what they did.",

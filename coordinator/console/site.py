@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 from coordinator.config import CoordinatorConfig
 from coordinator.console.acts import Acts
 from coordinator.console.pages import Pages
+from coordinator.store.acting import acting
 from coordinator.store.coordinator_store import CoordinatorStore
 from machine.accounts.accounts import Accounts
 from machine.accounts.roles import Permission
-from machine.web.site import Act, Asked, Page, Site
+from machine.shown import Shown
+from machine.web.site import Act, Asked, Page, Site, Waits
 from protocol.signing import public_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _P = Permission
+_Do = Callable[[Asked], str | Shown | Waits]
 
 
 def coordinator_site(
@@ -112,6 +116,19 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
 
 
 def _acts(acts: Acts) -> tuple[Act, ...]:
+    """What people do; the audit log has it with who did it."""
+    return tuple(replace(act, do=_by_whom(act.do)) for act in _listed(acts))
+
+
+def _by_whom(do: _Do) -> _Do:
+    def done(asked: Asked) -> str | Shown | Waits:
+        with acting(asked.account.name):
+            return do(asked)
+
+    return done
+
+
+def _listed(acts: Acts) -> tuple[Act, ...]:
     return (
         Act(
             path="/runs/start", title="Start a run", name="run start", permission=_P.START_RUNS,

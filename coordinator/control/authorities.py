@@ -5,6 +5,7 @@ They are those of the public ports' certificate, and of the next one while it wa
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from coordinator.store.admitted_nodes import AdmittedNodes
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from protocol.control.authorities import Authorities
+from protocol.log import entries as kinds
 
 
 class StatedAuthorities:
@@ -56,6 +58,12 @@ class StatedAuthorities:
             self._store.ask("DELETE FROM authorities")
             self._store.ask(
                 "INSERT INTO authorities VALUES (?, ?, ?)", number, made.to_bytes(), stamp(now)
+            )
+            self._store.log.append(
+                kinds.AUTHORITY,
+                at=stamp(now),
+                number=number,
+                sha256=hashlib.sha256(made.to_bytes()).hexdigest(),
             )
             self.announce()
         return made

@@ -11,6 +11,7 @@ from cryptography import x509
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from protocol.errors import UsageError
+from protocol.log import entries as kinds
 
 _SELECT: Final[LiteralString] = (
     "SELECT id, partner, authority, made_at, expires_at, node_key FROM invitations "
@@ -65,6 +66,9 @@ class Invitations:
                 row.authority,
                 row.made_at,
                 row.expires_at,
+            )
+            self._store.log.append(
+                kinds.INVITED, at=row.made_at, partner=row.partner, expires=row.expires_at
             )
         return open_before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import UsageError
+from protocol.log import entries as kinds
 
 _SELECT: Final[LiteralString] = (
     "SELECT node_key, partner, card, enrolled_at, seen_at, version FROM enrolled "
@@ -78,6 +80,15 @@ class EnrolledNodes:
                 at,
                 at,
             )
+            if known is None:
+                self._store.log.append(
+                    kinds.JOINED,
+                    at=at,
+                    partner=card.id,
+                    key=hashlib.sha256(key.encode("ascii")).hexdigest(),
+                )
+            else:
+                self._store.log.unchanged(kinds.JOINED)
 
     def all(self) -> list[EnrolledRow]:
         """Every joined node, by partner, those that joined last first."""

@@ -20,6 +20,7 @@ from protocol.agreement.named_keys import check_named_keys, outdated_parties
 from protocol.agreement.parties import Party
 from protocol.control.calls import MAX_PROPOSALS
 from protocol.errors import AgreementError, UsageError
+from protocol.log import entries as kinds
 from protocol.signed_agreement import SignedAgreement
 from protocol.signing import Envelope
 
@@ -149,6 +150,13 @@ class Proposals:
                 draft.to_bytes(),
                 stamp(now),
             )
+            self._store.log.append(
+                kinds.PROPOSED,
+                at=stamp(now),
+                agreement=agreement.id,
+                version=agreement.version,
+                agreement_hash=agreement.hash.hex(),
+            )
             Announcements(self._store).add(
                 PROPOSED, [party.id for party in agreement.parties], agreement.hash
             )
@@ -223,6 +231,7 @@ class Proposals:
             if signature is not None and not self._store.has_agreement(proposal.hash):
                 known = KeptHandOvers(self._store).load()
                 check_named_keys(proposal.draft.agreement, known)
+            signed = self._signed_by(proposal, partner)
             self._store.ask(
                 "INSERT INTO proposal_answers VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (agreement_hash, partner) DO UPDATE SET"
@@ -236,6 +245,25 @@ class Proposals:
                 stamp(now),
                 int(partner in proposal.outdated),
             )
+            if self._signed_by(proposal, partner) == signed:
+                self._store.log.unchanged(kinds.ANSWERED)  # or other words for the same answer
+            else:
+                self._store.log.append(
+                    kinds.ANSWERED,
+                    at=stamp(now),
+                    agreement_hash=proposal.hash.hex(),
+                    partner=partner,
+                    signed=signature is not None,
+                )
+
+    def _signed_by(self, proposal: Proposal, partner: str) -> bytes | None:
+        """A partner's signature on record; empty where it declined, None without an answer."""
+        row = self._store.one(
+            "SELECT signature FROM proposal_answers WHERE agreement_hash = ? AND partner = ?",
+            proposal.hash,
+            partner,
+        )
+        return None if row is None else bytes(row[0] or b"")
 
     def _read(self, row: tuple[Any, ...], known: HandOvers) -> Proposal:
         draft = _parsed(bytes(row[1]))

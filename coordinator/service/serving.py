@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from coordinator.config import DRIVER_LOG_FILE, CoordinatorConfig
+from coordinator.control.outside_facts import note_facts
 from coordinator.control.port import ControlPort
 from coordinator.control.renewing import settled
 from coordinator.runs.life import MAX_ATTEMPTS, run_lock, serve_lock
@@ -115,6 +116,7 @@ class CoordinatorService:
         with self._lease() as keep_lease, closing(self.config.open_store()) as store:
             keep_lease()
             settled(self.config, store)
+            note_facts(self.config, store)
             self._supervise(stop, store, keep_lease)
 
     def _supervise(

@@ -10,6 +10,7 @@ from protocol.agreement.added_build import AddedBuild
 from protocol.agreement.document import Agreement
 from protocol.agreement.software import Build
 from protocol.errors import AgreementError
+from protocol.log import entries as kinds
 from protocol.signing import key_id
 
 
@@ -42,6 +43,15 @@ class AddedBuilds:
                 stamp(now),
                 joined.to_bytes(),
             )
+            if known is None:
+                self._store.log.append(
+                    kinds.BUILD,
+                    at=stamp(now),
+                    agreement_hash=agreement.hash.hex(),
+                    build=added.hash.hex(),
+                )
+            else:
+                self._store.log.unchanged(kinds.BUILD)
         return joined
 
     def of(self, agreement: Agreement) -> list[AddedBuild]:

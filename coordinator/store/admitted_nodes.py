@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp_now
 from protocol.errors import UsageError
+from protocol.log import entries as kinds
 
 
 class AdmittedNodes:
@@ -42,7 +44,13 @@ class AdmittedNodes:
                     " admitted_at = excluded.admitted_at",
                     partner,
                     node_key,
-                    stamp_now(),
+                    now := stamp_now(),
+                )
+                self._store.log.append(
+                    kinds.ADMITTED,
+                    at=now,
+                    partner=partner,
+                    key=hashlib.sha256(node_key.encode("utf-8")).hexdigest(),
                 )
         return replaced
 
@@ -55,6 +63,7 @@ class AdmittedNodes:
                     remedy="see `fedseg-coordinator partner list`",
                 )
             self._store.ask("DELETE FROM admitted WHERE partner = ?", partner)
+            self._store.log.append(kinds.PARTNER_REMOVED, at=stamp_now(), partner=partner)
 
     def key_of_partner(self) -> dict[str, str]:
         """Public node keys by partner."""

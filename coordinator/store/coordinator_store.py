@@ -7,13 +7,15 @@ run ends.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
+from coordinator.store.audit_log import AuditLog
 from coordinator.store.hand_overs import KeptHandOvers, under_known
 from coordinator.store.records import (
     FAILED,
@@ -31,6 +33,8 @@ from protocol.agreement.hand_overs import HandOvers
 from protocol.agreement.named_keys import check_named_keys
 from protocol.agreement.stop import SignedStop
 from protocol.errors import RunFailedError, StoreError, UsageError
+from protocol.log import entries as kinds
+from protocol.log.entries import code_in_log
 from protocol.participants import Chain
 from protocol.signed_agreement import SignedAgreement
 
@@ -51,6 +55,7 @@ class CoordinatorStore:
 
     def __init__(self, database: StoreDatabase) -> None:
         self._database = database
+        self.log = AuditLog(database)
 
     @staticmethod
     def in_file(path: Path | str) -> CoordinatorStore:
@@ -68,17 +73,34 @@ class CoordinatorStore:
         """What differs once it was written; as `StoreDatabase.mark`."""
         return self._database.mark()
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """One atomic change; as `StoreDatabase.transaction`."""
-        return self._database.transaction()
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One atomic change; as `StoreDatabase.transaction`.
+
+        Raises:
+            StoreError: It stores something that the audit log has no entry of (E-LOG-OWED).
+        """
+        with self._database.transaction():
+            self.log.open_account()
+            try:
+                yield
+                self.log.settle()
+            finally:
+                self.log.close_account()
 
     def ask(self, sql: LiteralString, *values: object) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows; as `StoreDatabase.ask`."""
+        """Run one statement and return its rows; as `StoreDatabase.ask`.
+
+        Raises:
+            StoreError: It stores what the audit log is about outside a transaction, or changes
+                that log (E-LOG-OWED); else as `StoreDatabase.ask`.
+        """
+        self.log.before(sql)
         return self._database.ask(sql, *values)
 
     def one(self, sql: LiteralString, *values: object) -> tuple[Any, ...] | None:
         """Run one statement and return its first row; None when it has none."""
-        return self._database.one(sql, *values)
+        return next(iter(self.ask(sql, *values)), None)
 
     def check(self) -> None:
         """Raise StoreError when the database is damaged."""
@@ -115,7 +137,14 @@ class CoordinatorStore:
                 agreement.version,
                 signed.to_bytes(),
                 b"",
-                stamp_now(),
+                now := stamp_now(),
+            )
+            self.log.append(
+                kinds.AGREEMENT_KEPT,
+                at=now,
+                agreement=agreement.id,
+                version=agreement.version,
+                agreement_hash=agreement.hash.hex(),
             )
 
     def has_agreement(self, agreement_hash: bytes) -> bool:
@@ -188,6 +217,13 @@ class CoordinatorStore:
                 hand_overs.to_bytes(),
                 agreement.hash,
             )
+            self.log.append(
+                kinds.RUN_REQUESTED,
+                at=now,
+                run=run_id.hex(),
+                agreement_hash=agreement.hash.hex(),
+                without=", ".join(without),
+            )
             alongside()
 
     def check_startable(self, agreement: Agreement) -> None:
@@ -232,19 +268,30 @@ class CoordinatorStore:
         refusal = stop.refusal(agreement)
         now = stamp_now()
         with self.transaction():
-            self.ask(
-                "INSERT INTO stops VALUES (?, ?, ?, ?,"
-                " (SELECT coalesce(max(number), 0) + 1 FROM stops))"
-                " ON CONFLICT (agreement_hash, partner) DO NOTHING",
-                agreement.hash,
-                stop.partner,
-                now,
-                stop.to_bytes(),
-            )
+            if self._is_new_stop(stop, agreement):
+                self.ask(
+                    "INSERT INTO stops VALUES (?, ?, ?, ?,"
+                    " (SELECT coalesce(max(number), 0) + 1 FROM stops))",
+                    agreement.hash,
+                    stop.partner,
+                    now,
+                    stop.to_bytes(),
+                )
+                self.log.append(
+                    kinds.STOP, at=now, agreement_hash=agreement.hash.hex(), partner=stop.partner
+                )
             ended = [run.run_id for run in self.open_runs() if run.agreement_hash == agreement.hash]
             for run_id in ended:
                 self._end(run_id, FAILED, refusal.code, refusal.message, refusal.remedy, now)
         return ended
+
+    def _is_new_stop(self, stop: SignedStop, agreement: Agreement) -> bool:
+        row = self.one(
+            "SELECT 1 FROM stops WHERE agreement_hash = ? AND partner = ?",
+            agreement.hash,
+            stop.partner,
+        )
+        return row is None
 
     def stops_of(self, agreement_hash: bytes) -> list[bytes]:
         """The envelopes of an agreement's stops, in the order in which they came."""
@@ -353,6 +400,7 @@ class CoordinatorStore:
         """Remember an input and the chain that it leads to, before anything follows from it."""
         with self.transaction():
             self.check_not_ended(run_id)
+            self._log_roster(chain)
             self.ask(
                 "INSERT INTO inputs SELECT ?, coalesce(max(number), 0) + 1, ?, ?"
                 " FROM inputs WHERE run_id = ?",
@@ -366,6 +414,23 @@ class CoordinatorStore:
                 chain.to_bytes(),
                 chain.agreement_hash,
             )
+
+    def _log_roster(self, chain: Chain) -> None:
+        """Log the newest set of participants, where a chain has one more than what is stored."""
+        row = self.one(
+            "SELECT links FROM agreements WHERE agreement_hash = ?", chain.agreement_hash
+        )
+        if row is None or not chain.links or chain.to_bytes() == bytes(row[0]):
+            self.log.unchanged(kinds.ROSTER)
+            return
+        self.log.append(
+            kinds.ROSTER,
+            at=stamp_now(),
+            agreement_hash=chain.agreement_hash.hex(),
+            run_hash=chain.last.run_hash.hex(),
+            partners=len(chain.last.members),
+            head=chain.head.hex(),
+        )
 
     def inputs(self, run_id: bytes) -> list[tuple[str, bytes]]:
         """Kind and data of every input of a run, in order."""
@@ -438,13 +503,22 @@ class CoordinatorStore:
 
     def _keep_release(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
         self.check_not_ended(run_id)
+        if self.one("SELECT 1 FROM releases WHERE run_id = ?", run_id) is not None:
+            return
         self.ask(
             "INSERT INTO releases VALUES (?, ?, ?, ?,"
-            " (SELECT coalesce(max(number), 0) + 1 FROM releases)) ON CONFLICT (run_id) DO NOTHING",
+            " (SELECT coalesce(max(number), 0) + 1 FROM releases))",
             run_id,
             agreement_hash,
             envelope,
-            stamp_now(),
+            now := stamp_now(),
+        )
+        self.log.append(
+            kinds.RELEASED,
+            at=now,
+            run=run_id.hex(),
+            agreement_hash=agreement_hash.hex(),
+            sha256=hashlib.sha256(envelope).hexdigest(),
         )
 
     def finish(self, run_id: bytes, envelope: bytes, agreement_hash: bytes) -> None:
@@ -495,16 +569,25 @@ class CoordinatorStore:
     def _end(
         self, run_id: bytes, state: str, code: str, reason: str, remedy: str, now: str
     ) -> None:
-        self.ask(
-            "UPDATE runs SET state = ?, code = ?, reason = ?, remedy = ?, updated_at = ?"
-            " WHERE run_id = ? AND state NOT IN ('finished', 'failed')",
-            state,
-            code,
-            reason,
-            remedy,
-            now,
-            run_id,
-        )
+        if not self.run(run_id).ended:
+            self.ask(
+                "UPDATE runs SET state = ?, code = ?, reason = ?, remedy = ?, updated_at = ?"
+                " WHERE run_id = ?",
+                state,
+                code,
+                reason,
+                remedy,
+                now,
+                run_id,
+            )
+            self.log.append(
+                kinds.RUN_ENDED,
+                at=now,
+                run=run_id.hex(),
+                run_hash="",
+                phase=state,
+                code=code_in_log(code),
+            )
         self.ask("DELETE FROM inputs WHERE run_id = ?", run_id)
         self._database.wipe_at_commit()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from coordinator.store.times import stamp
 from protocol.agreement.diligence import DiligenceRecord
 from protocol.agreement.document import Agreement
 from protocol.errors import RuleError
+from protocol.log import entries as kinds
 
 
 class Diligence:
@@ -28,6 +30,12 @@ class Diligence:
                 record.partner,
                 record.to_bytes(),
                 stamp(now),
+            )
+            self._store.log.append(
+                kinds.DILIGENCE,
+                at=stamp(now),
+                partner=record.partner,
+                sha256=hashlib.sha256(record.to_bytes()).hexdigest(),
             )
 
     def all(self) -> Sequence[DiligenceRecord]:

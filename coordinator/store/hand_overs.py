@@ -14,6 +14,7 @@ from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import NONE, HandOvers
 from protocol.agreement.partner_card import PartnerCard
 from protocol.errors import AgreementError
+from protocol.log import entries as kinds
 
 if TYPE_CHECKING:
     from coordinator.store.coordinator_store import CoordinatorStore
@@ -57,6 +58,9 @@ class KeptHandOvers:
                 one.to_bytes(),
                 stamp(now),
             )
+            self._store.log.append(
+                kinds.HAND_OVER, at=stamp(now), old_key=one.old_key.hex(), new_key=one.new_key.hex()
+            )
         return new
 
     def note_fork(self, one: HandOver, *, now: datetime) -> None:
@@ -64,11 +68,17 @@ class KeptHandOvers:
 
         Inside a transaction.
         """
+        row = self._store.one("SELECT 1 FROM refused_hand_overs WHERE old_key = ?", one.old_key)
+        if row is not None:
+            return
         self._store.ask(
-            "INSERT INTO refused_hand_overs VALUES (?, ?, ?) ON CONFLICT (old_key) DO NOTHING",
+            "INSERT INTO refused_hand_overs VALUES (?, ?, ?)",
             one.old_key,
             one.to_bytes(),
             stamp(now),
+        )
+        self._store.log.append(
+            kinds.KEY_FORKED, at=stamp(now), old_key=one.old_key.hex(), new_key=one.new_key.hex()
         )
 
     def forks(self) -> list[tuple[HandOver, str]]:

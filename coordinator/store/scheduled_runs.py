@@ -13,6 +13,8 @@ from coordinator.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.agreement.schedule import Moment
 from protocol.errors import StoreError, UsageError
+from protocol.log import entries as kinds
+from protocol.log.entries import code_in_log
 
 _SELECT: Final[LiteralString] = "SELECT moment, run_id, code, reason, noted_at FROM scheduled "
 
@@ -86,6 +88,7 @@ class ScheduledRuns:
                 raise UsageError(
                     f"the run of {moment.words} was started already", code="E-SCHEDULED"
                 )
+            self._log(agreement, moment, run=run_id.hex(), code="", now=now)
 
         self._store.request_run(run_id, agreement, alongside=note)
 
@@ -94,6 +97,9 @@ class ScheduledRuns:
     ) -> None:
         """Note why a moment's run does not begin now; unless it has one."""
         with self._store.transaction():
+            before = self.row(agreement.id, moment)
+            if before is not None and before.run_id:
+                return
             self._store.ask(
                 "INSERT INTO scheduled VALUES (?, ?, ?, NULL, ?, ?, ?)"
                 " ON CONFLICT (agreement_id, moment) DO UPDATE SET code = excluded.code,"
@@ -106,6 +112,22 @@ class ScheduledRuns:
                 reason,
                 stamp(now),
             )
+            if before is not None and before.code == code:
+                self._store.log.unchanged(kinds.SCHEDULED)
+            else:
+                self._log(agreement, moment, run="", code=code_in_log(code), now=now)
+
+    def _log(
+        self, agreement: Agreement, moment: Moment, *, run: str, code: str, now: datetime
+    ) -> None:
+        self._store.log.append(
+            kinds.SCHEDULED,
+            at=stamp(now),
+            agreement=agreement.id,
+            moment=stamp(moment.at),
+            run=run,
+            code=code,
+        )
 
     def row(self, agreement_id: str, moment: Moment) -> ScheduledRow | None:
         """What became of a moment; None when the schedule never looked at it."""
@@ -164,6 +186,9 @@ class ScheduledRuns:
                 change.at,
                 int(paused),
                 reason,
+            )
+            self._store.log.append(
+                kinds.SCHEDULE_PAUSED, at=change.at, agreement=agreement_id, paused=paused
             )
         return change
 

@@ -267,6 +267,23 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 17;
     """,
+    # The audit log.
+    """
+    CREATE TABLE log_entries (number INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+    CREATE TABLE log_hashes (
+        level INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (level, position)
+    ) STRICT;
+    CREATE TABLE log_kinds (
+        kind TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (kind, number)
+    ) STRICT;
+    CREATE TABLE outside_facts (what TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 18;
+    """,
 )
 
 #: Every table, those before that others refer to.
@@ -298,4 +315,8 @@ TABLES: Final = (
     "authorities",
     "trusting",
     "told_of_logs",
+    "log_entries",
+    "log_hashes",
+    "log_kinds",
+    "outside_facts",
 )

@@ -17,8 +17,8 @@ from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.home import NodeHome
 from partner_node.state_file import FORGOTTEN, MARK, is_lost
-from partner_node.store.outside_facts import mark_restored
 from protocol.errors import UsageError
+from protocol.log.outside_facts import mark_restored
 
 app = typer.Typer(
     help="This node's state: whether it is sound, backups, and starting anew.",
@@ -63,7 +63,7 @@ def reset(
         )
     with noted(home, "state reset", "", datetime.now(UTC)):
         mark.unlink(missing_ok=True)
-        with closing(home.store(keystore)) as store:
+        with closing(home.store(keystore)) as store, store.transaction():
             mark_restored(store, made_at="")
     output.result(
         {"state": str(path), "forgotten": list(FORGOTTEN)},

@@ -7,7 +7,6 @@ a transaction that has no entry for each of them is rolled back, so no room can 
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections import Counter
 from collections.abc import Sequence
@@ -64,7 +63,6 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.forks BEGIN SELECT fedseg_owes('log-forked')",
     "UPDATE OF accepted_at ON main.forks BEGIN SELECT fedseg_owes('log-accepted')",
 )
-_CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _NEVER: Final[tuple[LiteralString, ...]] = (
     "UPDATE ON main.log_entries", "DELETE ON main.log_entries",
     "UPDATE ON main.log_hashes", "DELETE ON main.log_hashes",
@@ -253,11 +251,6 @@ class AuditLog(LogRows):
         else:
             found = self._database.one(_OF_KIND, kind)
         return None if found is None or not found[0] else (found[0], found[1], found[2])
-
-
-def code_in_log(reason: str) -> str:
-    """An error's code as it is; words of people, which may name anybody, as ``other``."""
-    return reason if not reason or _CODE.fullmatch(reason) else "other"
 
 
 def _owed(what: str) -> StoreError:

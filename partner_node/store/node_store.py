@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, LiteralString, Protocol
 
 from machine.database import Database
-from partner_node.store.audit_log import AuditLog, code_in_log
+from partner_node.store.audit_log import AuditLog
 from partner_node.store.records import EgressRecord, RunRecord
 from partner_node.store.schema import MIGRATIONS
 from partner_node.store.times import moment
@@ -25,6 +25,7 @@ from protocol.agreement.document import Agreement
 from protocol.agreement.stop import SignedStop
 from protocol.errors import FedsegError, StoreError
 from protocol.log import entries as kinds
+from protocol.log.entries import code_in_log
 from protocol.participants import Chain
 from protocol.partner_state import SUPERSEDED, Phase, ended_from_outside
 from protocol.signed_agreement import SignedAgreement

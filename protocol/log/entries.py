@@ -49,8 +49,22 @@ PACK: Final = "pack"
 COUNTED: Final = "counted"
 RECEIPTS: Final = "receipts"
 NOTICE: Final = "notice"
+# Of the coordinator alone.
+RUN_REQUESTED: Final = "run-requested"
+RELEASED: Final = "released"
+ADMITTED: Final = "partner-admitted"
+PARTNER_REMOVED: Final = "partner-removed"
+INVITED: Final = "partner-invited"
+JOINED: Final = "partner-joined"
+PROPOSED: Final = "agreement-proposed"
+ANSWERED: Final = "proposal-answered"
+DILIGENCE: Final = "due-diligence"
+HAND_OVER: Final = "key-handed-over"
+SCHEDULED: Final = "run-scheduled"
+SCHEDULE_PAUSED: Final = "schedule-paused"
 
 _MOST_TEXT: Final = 4096
+_CODE: Final = re.compile(r"E(-[A-Z0-9]+)+")
 _KIND: Final = re.compile(r"[a-z]+(-[a-z]+)*")
 
 
@@ -141,7 +155,27 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
         "agreement": _text, "agreement_hash": _hex, "version": _text, "language": _text,
         "sha256": _hex, "facts": _hex, "own": _yes_or_no, "by": _text,
     },
+    # Of the coordinator; `by` is empty where its schedule or a partner's node did it.
+    RUN_REQUESTED: {"run": _hex, "agreement_hash": _hex, "without": _text, "by": _text},
+    RELEASED: {"run": _hex, "agreement_hash": _hex, "sha256": _hex},
+    # `key` is the SHA-256 of the node's key.
+    ADMITTED: {"partner": _text, "key": _hex, "by": _text},
+    PARTNER_REMOVED: {"partner": _text, "by": _text},
+    INVITED: {"partner": _text, "expires": _text, "by": _text},
+    JOINED: {"partner": _text, "key": _hex},
+    PROPOSED: {"agreement": _text, "version": _number, "agreement_hash": _hex, "by": _text},
+    ANSWERED: {"agreement_hash": _hex, "partner": _text, "signed": _yes_or_no},
+    DILIGENCE: {"partner": _text, "sha256": _hex, "by": _text},
+    HAND_OVER: {"old_key": _hex, "new_key": _hex},
+    # `code` says why there is no run.
+    SCHEDULED: {"agreement": _text, "moment": _text, "run": _hex, "code": _text},
+    SCHEDULE_PAUSED: {"agreement": _text, "paused": _yes_or_no, "by": _text},
 }  # fmt: skip
+
+
+def code_in_log(reason: str) -> str:
+    """An error's code as it is; words of people, which may name anybody, as ``other``."""
+    return reason if not reason or _CODE.fullmatch(reason) else "other"
 
 
 @dataclass(frozen=True, slots=True)

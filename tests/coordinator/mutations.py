@@ -991,4 +991,53 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         "test_evidence.py::test_a_key_in_clear_or_open_to_others_is_not_called_safe",
     ),
+    # the audit log
+    (
+        "coordinator/store/coordinator_store.py",
+        "                self.log.settle()\n",
+        "                pass\n",
+        "test_audit_log.py::test_what_has_no_entry_is_not_stored",
+    ),
+    (
+        "coordinator/store/coordinator_store.py",
+        "        self.log.before(sql)\n",
+        "",
+        "test_audit_log.py::test_nothing_of_it_is_changed_or_deleted",
+    ),
+    (
+        "coordinator/store/audit_log.py",
+        "        if changes_the_log(sql):\n",
+        "        if False:\n",
+        "test_audit_log.py::test_nothing_of_it_is_changed_or_deleted",
+    ),
+    (
+        "coordinator/store/audit_log.py",
+        '        if not self._inside:\n            raise _owed(f"an entry',
+        '        if False:\n            raise _owed(f"an entry',
+        "test_audit_log.py::test_what_has_no_entry_is_not_stored",
+    ),
+    (
+        "coordinator/store/audit_log.py",
+        "        self._has_begun = False  # as it may be undone: the next one looks\n",
+        "",
+        "test_audit_log.py::test_what_is_undone_is_not_in_it",
+    ),
+    (
+        "coordinator/store/coordinator_store.py",
+        "                code=code_in_log(code),\n",
+        "                code=code,\n",
+        "test_audit_log.py::test_why_a_run_failed_is_a_code_and_never_words",
+    ),
+    (
+        "coordinator/backup.py",
+        "            mark_restored(database, made_at=made_at)\n",
+        "            pass\n",
+        "test_log_cli.py::test_settings_keys_and_restored_states_are_in_it_when_it_serves",
+    ),
+    (
+        "coordinator/console/site.py",
+        "        with acting(asked.account.name):\n",
+        '        with acting(""):\n',
+        "test_console.py::test_what_people_do_in_the_console_is_in_the_audit_log_with_their_names",
+    ),
 ]

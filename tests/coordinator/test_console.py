@@ -29,6 +29,7 @@ from protocol.agreement.document import time_text
 from protocol.agreement.hand_over import HandOver
 from protocol.coordinator_round import Phase
 from protocol.errors import ConfigError
+from protocol.log.entries import Entry
 from protocol.release.view import ReleaseView
 from protocol.signing import key_id
 from tests.coordinator.consoles import (
@@ -398,6 +399,14 @@ def test_a_partner_is_admitted_by_its_code_and_removed_by_its_name(fresh: World)
         empty = anna.send(path, page="/partners", **{field: " "})
         assert (empty.status_code, "E-FORM" in empty.text) == (400, True)
     assert ("anna", "partner admit", code, "done") in outcomes(fresh)
+
+
+def test_what_people_do_in_the_console_is_in_the_audit_log_with_their_names(fresh: World) -> None:
+    anna, code = person(fresh.site, Role.APPROVER, "anna"), fresh.code("west")
+    assert anna.send("/partners/admit", page="/partners", code=code).status_code == 303
+    (number, data), *_ = reversed(fresh.store.log.numbered(kinds=["partner-admitted"]))
+    assert Entry.from_bytes(data).about["by"] == "anna"
+    assert number == fresh.store.log.size - 1
 
 
 def admitted(world: World) -> set[str]:

@@ -148,7 +148,7 @@ def test_an_unknown_option_is_wrong_usage(shell: Shell, path: tuple[str, ...]) -
     assert "--bogus" in done.err
 
 
-NEED_NONE = {("state", "restore"), ("evidence", "answers")}
+NEED_NONE = {("state", "restore"), ("evidence", "answers"), ("log", "check-proof")}
 NEED_FOLDER = [
     p for p in LEAVES if p[0] not in ("init", "serve", "agreement") and p not in NEED_NONE
 ]
@@ -171,6 +171,12 @@ def test_a_folder_that_is_no_coordinator_is_named(
         "move": ["--to", "sqlite"],
         "trust": ["ca.crt"],
     }.get(path[-1], [])
+    if path[0] == "log":
+        more = {
+            "prove": ["0", "--out", "x.proof"],
+            "consistency": ["old.checkpoint", "new.checkpoint"],
+            "export": ["copy"],
+        }.get(path[-1], [])
     if path[:2] == ("partner", "diligence"):
         more = {
             "add": ["shop-0", "--checked", "x", "--by", "x"],

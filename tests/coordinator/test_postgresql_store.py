@@ -105,7 +105,7 @@ def test_of_two_connections_that_ask_for_a_run_at_once_one_gets_it(
             ):
                 assert time.monotonic() < until
                 time.sleep(0.01)
-            first.ask(
+            first._database.ask(
                 "INSERT INTO runs (run_id, agreement_hash, links_at_start, state, progress, code,"
                 " reason, attempts, created_at, updated_at, number)"
                 " VALUES (?, ?, ?, 'requested', '{}', '', '', 0, '', '', 7)",

@@ -277,7 +277,7 @@ def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(
     shell: Shell, folder: Path
 ) -> None:
     with opened(folder) as (_, store):
-        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
+        store._database.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
     ours = operator(shell)
     data = ours.json("certificate", "renew", "--dir", folder)
     assert (data["by_hand"], data["not_taken"]) == (["north"], [])
@@ -294,7 +294,9 @@ def test_of_partners_by_hand_nothing_is_known_and_they_get_the_file(
 def test_whoever_is_named_is_not_waited_for_and_all_others_are(shell: Shell, folder: Path) -> None:
     with opened(folder) as (_, store):
         for name, key in (("north", "AAAA"), ("south", "AAAB")):
-            store.ask("INSERT INTO admitted VALUES (?, ?, '')", name, f"ecdsa-sha2-nistp384 {key}")
+            store._database.ask(
+                "INSERT INTO admitted VALUES (?, ?, '')", name, f"ecdsa-sha2-nistp384 {key}"
+            )
     ours, at = operator(shell), ("--dir", folder)
     said = ours("certificate", "renew", *at).out
     assert "certificate switch --without north --without south" in " ".join(said.split())
@@ -311,7 +313,7 @@ def test_who_lacks_the_authority_is_said_though_the_switch_was_switched_off(
     shell: Shell, folder: Path
 ) -> None:
     with opened(folder) as (_, store):
-        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
+        store._database.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
     ours, at = operator(shell), ("--dir", folder)
     assert ours.json("certificate", "renew", *at)["by_hand"] == ["north"]
     assert ours.json("certificate", "show", *at)["switching"] is False
@@ -342,7 +344,7 @@ def test_a_statement_gets_the_number_that_nodes_ask_for(shell: Shell, folder: Pa
 
 def test_a_certificate_of_ones_own_has_its_authorities_stated(shell: Shell, folder: Path) -> None:
     with opened(folder) as (_, store):
-        store.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
+        store._database.ask("INSERT INTO admitted VALUES ('north', 'ecdsa-sha2-nistp384 AAAA', '')")
     own = make_server_certificate(
         folder / "own", name="own", hosts=["127.0.0.1"], now=NOW, lifetime_days=30
     )
@@ -468,7 +470,7 @@ def test_a_serving_port_shows_the_certificate_that_is_in_force(
 ) -> None:
     before, made = shown_by(gateway), certificate()
     with opened(folder) as (config, store):
-        store.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
+        store._database.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
         followed = FollowedCertificate(config, store)
         followed.look([gateway.renew])
         renewed(folder, made)
@@ -504,7 +506,7 @@ def test_where_the_store_is_away_the_ports_are_renewed_once_and_nodes_told_later
 ) -> None:
     now, renewals = 0.0, []
     with opened(folder) as (config, store):
-        store.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
+        store._database.ask("INSERT INTO enrolled VALUES ('k', 'north', ?, '', '', '')", b"")
         followed = FollowedCertificate(config, store, clock=lambda: now)
         made = certificate()
         config.certificate.write_bytes(pem(made.certificate))

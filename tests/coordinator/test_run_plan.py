@@ -75,7 +75,9 @@ def enrol(store: CoordinatorStore, partner: str, key: str, *, seen: timedelta) -
     """A node that joined, and was seen so long ago."""
     at = stamp(datetime.now(UTC) - seen)
     with store.transaction():
-        store.ask("INSERT INTO enrolled VALUES (?, ?, ?, ?, ?, '')", key, partner, b"", at, at)
+        store._database.ask(
+            "INSERT INTO enrolled VALUES (?, ?, ?, ?, ?, '')", key, partner, b"", at, at
+        )
 
 
 def test_a_first_run_costs_and_asks_what_was_planned_and_the_next_one_too(

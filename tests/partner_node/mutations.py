@@ -58,7 +58,7 @@ OPEN_KEYS = "partner_node/open_keys.py"
 OPENED = "test_open_keys.py::"
 FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
-AUDIT_LOG = "partner_node/store/audit_log.py"
+AUDIT_LOG = "protocol/log/entries.py"
 LOGGED = "test_audit_log.py::"
 COSIGNING = "partner_node/cosigning.py"
 COSIGNED = "test_cosigning.py::"
@@ -1623,7 +1623,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         LOGGED + "test_no_statement_changes_or_removes_what_is_in_the_log",
     ),
     (
-        "partner_node/store/outside_facts.py",
+        "protocol/log/outside_facts.py",
         "        if not changed:\n",
         "        if True:\n",
         LOGGED + "test_settings_and_key_are_in_the_log_when_they_changed",

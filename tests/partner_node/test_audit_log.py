@@ -22,13 +22,13 @@ from partner_node.store.audit_log import MAX_REFUSALS_A_DAY
 from partner_node.store.caps import Cap, Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
-from partner_node.store.outside_facts import OutsideFacts, mark_restored
 from partner_node.store.records import EgressRecord
 from partner_node.store.refusals import Refusals
 from partner_node.store.schema import MIGRATIONS
 from protocol.errors import FedsegError, StoreError
 from protocol.log.checking import check_log
 from protocol.log.entries import Entry
+from protocol.log.outside_facts import OutsideFacts, mark_restored
 from simulations.federation import EphemeralSealer
 from tests.federations import small_federation
 from tests.partner_node.test_ledger import noised_federation
@@ -315,9 +315,11 @@ def test_settings_and_key_are_in_the_log_when_they_changed() -> None:
     def noted() -> list[dict[str, Any]]:
         before = store.log.size
         with store.transaction():
-            OutsideFacts(store).note_settings(settings, now=AT)
-            OutsideFacts(store).note_key("ab" * 32 if settings["n"] < 3 else "cd" * 32, now=AT)
-            OutsideFacts(store).note_restored(now=AT)
+            OutsideFacts(store, store.log).note_settings(settings, now=AT)
+            OutsideFacts(store, store.log).note_key(
+                "ab" * 32 if settings["n"] < 3 else "cd" * 32, now=AT
+            )
+            OutsideFacts(store, store.log).note_restored(now=AT)
         return [one for one in logged(store)[before:] if one["kind"] != "log-begun"]
 
     assert [(one["kind"], one.get("changed")) for one in noted()] == [
