@@ -35,6 +35,17 @@ def test_the_text_of_every_guard_is_in_its_file_once(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_the_test_of_every_guard_is_there(folder: str) -> None:
+    """One that was renamed would be missed when its guard is next drawn, which may be in weeks."""
+    named = {case.values[0].test.partition("[")[0].partition("::")[::2] for case in listed(folder)}
+    texts = {file: (ROOT / file).read_text(encoding="utf-8") for file, _ in named}
+    missing = [
+        test for test in sorted(named) if f"def {test[1].split('::')[-1]}(" not in texts[test[0]]
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_a_tenth_of_the_guards_is_taken_out_in_make_test_and_all_in_make_test_long(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -267,7 +267,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "coordinator/store/coordinator_store.py",
         'return agreement.with_hand_overs(HandOvers.from_bytes(bytes(row[1] or b"")))',
         "return agreement",
-        "test_runs_under_new_keys.py::test_a_run_that_was_requested_keeps_its_keys",
+        "test_runs_under_new_keys.py::test_a_run_that_was_begun_keeps_its_keys",
     ),
     (
         "coordinator/control/passphrase.py",

@@ -58,7 +58,7 @@ OPEN_KEYS = "partner_node/open_keys.py"
 OPENED = "test_open_keys.py::"
 FOUR_EYES = "partner_node/four_eyes.py"
 WAITS = "test_waiting_versions.py::"
-AUDIT_LOG = "protocol/log/entries.py"
+AUDIT_LOG = "partner_node/store/audit_log.py"
 LOGGED = "test_audit_log.py::"
 COSIGNING = "partner_node/cosigning.py"
 COSIGNED = "test_cosigning.py::"
@@ -1611,7 +1611,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         LOGGED + "test_an_entry_of_another_kind_pays_for_nothing",
     ),
     (
-        AUDIT_LOG,
+        "protocol/log/entries.py",
         'return reason if not reason or _CODE.fullmatch(reason) else "other"',
         "return reason",
         LOGGED + "test_words_of_people_are_not_in_the_log",
