@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -111,6 +112,7 @@ class CoordinatorConfig:
         oidc: Who vouches for people there beside passwords; None for nobody.
         metrics: Where metrics and health are to be had; None for nowhere.
         traces: Where spans are sent; None for nowhere.
+        written: What is written in the file, tables in tables.
     """
 
     directory: Path
@@ -129,6 +131,7 @@ class CoordinatorConfig:
     oidc: OidcSettings | None = None
     metrics: MetricsSettings | None = None
     traces: TraceSettings | None = None
+    written: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def load(directory: Path) -> CoordinatorConfig:
@@ -155,7 +158,7 @@ class CoordinatorConfig:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{path} is not TOML: {error}", remedy=f"mend {path}") from error
         try:
-            return _read(Fields(values, FILE_NAME), directory)
+            return replace(_read(Fields(values, FILE_NAME), directory), written=values)
         except MalformedError as error:
             raise ConfigError(error.message, remedy=f"mend it in {path}") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
@@ -17,8 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from machine.files import open_regular
+from protocol.errors import FedsegError
+
 #: A certificate is backdated by this, as organisations' clocks differ.
 CLOCK_ALLOWANCE: Final = timedelta(hours=1)
+_MAX_PEM_BYTES: Final = 1 << 20
 
 
 def common_name(text: str) -> x509.Name:
@@ -111,6 +116,19 @@ def lasting(certificates: Iterable[x509.Certificate]) -> list[x509.Certificate]:
         if other is None or one.not_valid_after_utc > other.not_valid_after_utc:
             found[one.subject] = one
     return list(found.values())
+
+
+def first_end(file: Path) -> datetime | None:
+    """When the first certificate of a PEM file ends; None when it cannot be read.
+
+    Of several of one name the last to end counts: the others are there anew.
+    """
+    try:
+        with open_regular(file) as opened:
+            found = x509.load_pem_x509_certificates(opened.read(_MAX_PEM_BYTES))
+    except (OSError, ValueError, FedsegError):
+        return None
+    return min((one.not_valid_after_utc for one in lasting(found)), default=None)
 
 
 def key_fingerprint(public_key: CertificatePublicKeyTypes) -> bytes:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 GOOD_FOR: Final = timedelta(days=7)
 #: What an account has to be allowed for its first word about each act to count.
-_NEEDED: Final[Mapping[str, Permission]] = {
+NEEDED: Final[Mapping[str, Permission]] = {
     SIGNING: Permission.SIGN_AGREEMENTS,
     EGRESS: Permission.DECIDE_EGRESS,
     EXPORT: Permission.EXPORT_SEGMENTS,
@@ -98,7 +98,7 @@ class People:
         found = self._of_name(who)
         if found is None or found.mark != account or not found.may_be_used(issuer=self._issuer):
             return False
-        return may(found.role, _NEEDED[act])
+        return may(found.role, NEEDED[act])
 
     def _of_name(self, who: str) -> Account | None:
         with closing(self._opened()) as accounts:

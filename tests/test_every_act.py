@@ -27,7 +27,8 @@ READS: Final = {
         "evidence record", "evidence arrangement", "evidence processor", "evidence registry",
         "evidence answers", "release export", "run plan", "run watch", "run list", "run show",
         "state check", "log show", "log checkpoint", "log verify", "log prove", "log check-proof",
-        "log consistency", "log export", "user list", "user log",
+        "log consistency", "log export", "user list", "user log", "compliance status",
+        "compliance watch",
     },
     "fedseg-node": {
         "agreement show", "agreement proposals", "agreement builds list", "budget show",
@@ -43,7 +44,7 @@ READS: Final = {
         "notice centre",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",
-        "user list", "user log",
+        "user list", "user log", "compliance status", "compliance watch",
     },
 }  # fmt: skip
 #: What makes the folder that has the log, and what serves until it is stopped: each that is done

@@ -47,6 +47,10 @@ COMMANDS: Final = {
         module="coordinator.cli.evidence",
         help="Documents filled from facts, each with its source; people's judgements stay theirs.",
     ),
+    "compliance": Place(
+        module="coordinator.cli.compliance",
+        help="Every duty with how it stands, since when, and its next date; and changes at once.",
+    ),
     "log": Place(
         module="coordinator.cli.log",
         help="The audit log: what happened here, whether it is whole, proofs and copies of it.",

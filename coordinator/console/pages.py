@@ -17,6 +17,7 @@ from coordinator.console.drawn import release_drawn
 from coordinator.control.proposals import Proposals
 from coordinator.control.standing import parties_readiness
 from coordinator.control.unready import Unready, unready_for
+from coordinator.duties.all import duties_of
 from coordinator.report.released import report_of, view_of
 from coordinator.runs.due import scheduled_agreements
 from coordinator.runs.forecast import budget
@@ -41,6 +42,7 @@ from coordinator.store.scheduled_runs import ScheduledRuns
 from machine.accounts.accounts import Accounts
 from machine.accounts.commands import acts_table
 from machine.accounts.roles import Permission, may
+from machine.duties.shown import duties_shown
 from machine.shown import Shown
 from machine.text import short
 from machine.web.site import Asked
@@ -274,6 +276,12 @@ class Pages:
         if "view" not in asked.read:
             asked.read["view"] = view_of(self._store, self.row(asked.path["run"]).run_id)
         return cast(ReleaseView, asked.read["view"])
+
+    # --- duties ----------------------------------------------------------------------------------
+
+    def duties(self, asked: Asked) -> Shown:
+        """As `compliance status`."""
+        return duties_shown(duties_of(self._config, self._store, asked.now))
 
     # --- log -------------------------------------------------------------------------------------
 

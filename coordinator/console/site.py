@@ -111,6 +111,7 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
             path="/schedule", title="Schedule", permission=_P.READ_RUNS, show=pages.schedule,
             template="schedule.html", extra=pages.about_schedule,
         ),
+        Page(path="/duties", title="Duties", permission=_P.READ_RUNS, show=pages.duties),
         Page(path="/log", title="Log", permission=_P.READ_LOG, show=pages.log),
     )  # fmt: skip
 

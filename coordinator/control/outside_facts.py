@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-
-from coordinator.config import FILE_NAME, CoordinatorConfig
+from coordinator.config import CoordinatorConfig
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.times import stamp_now
 from protocol.log.outside_facts import OutsideFacts
@@ -13,9 +11,8 @@ from protocol.signing import key_id, public_bytes
 
 def note_facts(config: CoordinatorConfig, store: CoordinatorStore) -> None:
     """Have the log say with which settings and key the coordinator serves, where they changed."""
-    written = tomllib.loads((config.directory / FILE_NAME).read_text(encoding="utf-8"))
     facts, now = OutsideFacts(store, store.log), stamp_now()
     with store.transaction():
         facts.note_restored(now=now)
-        facts.note_settings(written, now=now)
+        facts.note_settings(config.written, now=now)
         facts.note_key(key_id(public_bytes(config.signing_key())), now=now)

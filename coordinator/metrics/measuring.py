@@ -10,11 +10,12 @@ from prometheus_client.metrics_core import Metric as Family
 
 from coordinator.config import BACKUP_NOTE, CoordinatorConfig
 from coordinator.control.standing import parties_readiness, standings
+from coordinator.duties.all import duties_of
 from coordinator.metrics import table
 from coordinator.runs.in_force import next_to_run
 from coordinator.store.coordinator_store import CoordinatorStore
 from coordinator.store.records import FAILED, RunRow
-from machine.metrics.common import STATE_SOUND, measure_common, seconds_of
+from machine.metrics.common import STATE_SOUND, measure_common, measure_duties, seconds_of
 from machine.metrics.families import Measured
 from protocol.agreement.document import Agreement
 from protocol.errors import FedsegError
@@ -52,6 +53,7 @@ def measure_coordinator(
         alive = _alive(store, now)
         _measure_runs(measured, store, alive)
         _measure_partners(measured, store, alive, coordinator_key, now)
+        measure_duties(measured, duties_of(config, store, now))
     except FedsegError:
         measured.set(STATE_SOUND, 0)
     else:

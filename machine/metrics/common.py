@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-
 from machine.backups import last_backup
-from machine.certificates import lasting
-from machine.files import open_regular
+from machine.certificates import first_end
+from machine.duties.duty import Duty, State
+from machine.duties.shown import states_of
 from machine.metrics.families import Measured, Metric
-from protocol.errors import FedsegError
 
-_MAX_PEM_BYTES: Final = 1 << 20
 _DAY_S: Final = 86_400.0
 
 BUILD: Final = Metric(
@@ -39,7 +36,24 @@ CERTIFICATE: Final = Metric(
     "Days until a certificate ends, less than 0 afterwards.",
     ("certificate",),
 )
-COMMON: Final = (BUILD, STATE_SOUND, READY, DISK_FREE, DISK_SIZE, BACKUP, CERTIFICATE)
+DUTIES: Final = Metric(
+    "fedseg_duties",
+    "Duties by how they stand: overdue, soon, unknown, ok, not asked; compliance status.",
+    ("state",),
+)
+DUTY: Final = Metric(
+    "fedseg_duty_overdue",
+    "1 while a duty is overdue, by its name; how each stands says compliance status.",
+    ("duty", "agreement"),
+)
+DUTY_NEXT: Final = Metric(
+    "fedseg_duty_next_timestamp_seconds",
+    "The date that decides of a duty; absent where it has none.",
+    ("duty", "agreement"),
+)
+COMMON: Final = (
+    BUILD, STATE_SOUND, READY, DISK_FREE, DISK_SIZE, BACKUP, CERTIFICATE, DUTIES, DUTY, DUTY_NEXT,
+)  # fmt: skip
 
 
 def measure_common(
@@ -81,17 +95,14 @@ def measure_common(
             measured.set(CERTIFICATE, (end - now).total_seconds() / _DAY_S, label)
 
 
-def first_end(file: Path) -> datetime | None:
-    """When the first certificate of a PEM file ends; None when it cannot be read.
-
-    Of several of one name the last to end counts: the others are there anew.
-    """
-    try:
-        with open_regular(file) as opened:
-            found = x509.load_pem_x509_certificates(opened.read(_MAX_PEM_BYTES))
-    except (OSError, ValueError, FedsegError):
-        return None
-    return min((one.not_valid_after_utc for one in lasting(found)), default=None)
+def measure_duties(measured: Measured, duties: Sequence[Duty]) -> None:
+    """Say how duties stand; of requests of customers no number is told, nor anything of them."""
+    for state, count in states_of(duties).items():
+        measured.set(DUTIES, count, state)
+    for one in duties:
+        measured.set(DUTY, one.state is State.OVERDUE, one.name, one.about)
+        if one.next is not None and not one.is_private:
+            measured.set(DUTY_NEXT, one.next.timestamp(), one.name, one.about)
 
 
 def seconds_of(text: str) -> float:

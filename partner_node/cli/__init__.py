@@ -55,6 +55,10 @@ COMMANDS: Final = {
         module="partner_node.cli.log",
         help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
     ),
+    "compliance": Place(
+        module="partner_node.cli.compliance",
+        help="Every duty with how it stands, since when, and its next date; and changes at once.",
+    ),
     "evidence": Place(
         module="partner_node.cli.evidence",
         help="Documents filled from facts, each with its source; people's judgements stay theirs.",

@@ -12,12 +12,14 @@ from typing import Any, Final
 from machine.accounts.accounts import Accounts
 from machine.accounts.commands import acts_table
 from machine.accounts.roles import Permission, may
+from machine.duties.shown import duties_shown
 from machine.shown import Shown
 from machine.web.parts import html_parts
 from machine.web.site import Asked, Waits
 from partner_node.budget import budget_values
 from partner_node.console.exporting import ExportPages
 from partner_node.console.proposals import ProposalPages
+from partner_node.duties.all import duties_of
 from partner_node.egress.deciding import decide
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import manifest_words
@@ -57,6 +59,10 @@ class Pages:
     def health(self, asked: Asked) -> Shown:
         """As `status`."""
         return status_shown(self._home, self._store, asked.now)
+
+    def duties(self, asked: Asked) -> Shown:
+        """As `compliance status`."""
+        return duties_shown(duties_of(self._home, self._store, asked.now))
 
     def may_check(self, asked: Asked) -> Mapping[str, Any]:
         """Whether the page has the button for the checks."""

@@ -116,6 +116,10 @@ def _pages(pages: Pages) -> tuple[Page, ...]:
             path="/files", title="Files of segments", permission=Permission.READ_FILES,
             show=pages.files,
         ),
+        Page(
+            path="/duties", title="Duties", permission=Permission.READ_LOG, show=pages.duties,
+            renewed_s=_RENEWED_S,
+        ),
         Page(path="/log", title="Log", permission=Permission.READ_LOG, show=pages.log),
     )  # fmt: skip
 

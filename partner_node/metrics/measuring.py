@@ -10,9 +10,10 @@ from typing import Final
 
 from prometheus_client.metrics_core import Metric as Family
 
-from machine.metrics.common import STATE_SOUND, measure_common, seconds_of
+from machine.metrics.common import STATE_SOUND, measure_common, measure_duties, seconds_of
 from machine.metrics.families import Measured
 from partner_node.budget import terms_of
+from partner_node.duties.all import duties_of
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.home import NodeHome
 from partner_node.membership import CERTIFICATE_FILE
@@ -56,6 +57,7 @@ def measure_node(home: NodeHome, link: LinkState) -> list[Family]:
     try:
         with closing(home.store(home.keystore())) as store:
             _measure_state(measured, store, _in_force(home), now)
+            measure_duties(measured, duties_of(home, store, now))
     except FedsegError:
         measured.set(STATE_SOUND, 0)
     else:

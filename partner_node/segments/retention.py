@@ -17,11 +17,15 @@ from partner_node.receipts.counted_sets import CountedSets
 from partner_node.segments.export_records import Ending, ExportRecord, ExportRecords
 from partner_node.segments.private_files import PrivateFiles, digest
 from partner_node.store.node_store import NodeStore
+from partner_node.store.times import moment as moment_of
 from partner_node.store.times import stamp
 from protocol.agreement.document import Agreement
 from protocol.errors import AgreementError, RuleError
 
 logger = logging.getLogger(__name__)
+
+#: Where no record is kept that could be forgotten.
+_NONE: Final = "9999"
 
 #: Why a file past its retention stays where it is.
 Kept = Literal["unreachable", "changed", "foreign"]
@@ -153,6 +157,18 @@ def overdue(records: Sequence[ExportRecord], now: datetime) -> list[ExportRecord
     return [record for record in records if record.delete_by < stamp(now)]
 
 
+def records_due(store: NodeStore, agreements: Sequence[Agreement]) -> datetime | None:
+    """By when the oldest record is to be forgotten by every agreement; None for none.
+
+    `purge` is called when the node serves and with each run: a day later it is late.
+    """
+    oldest = _oldest_record(store)
+    days = max((one.retention.records_days for one in agreements), default=None)
+    if days is None or oldest == _NONE:
+        return None
+    return moment_of(oldest) + timedelta(days=days + 1)
+
+
 def _oldest_record(store: NodeStore) -> str:
     """When the oldest record that `_forget_records` may forget was made; late when none is."""
     ((oldest,),) = store.ask(
@@ -163,7 +179,7 @@ def _oldest_record(store: NodeStore) -> str:
         " SELECT min(at) FROM told UNION ALL SELECT min(at) FROM feedback UNION ALL"
         " SELECT min(at) FROM counted_keys)"
     )
-    return oldest or "9999"
+    return oldest or _NONE
 
 
 def _forget_records(store: NodeStore, before: Mapping[str, str]) -> None:

@@ -6,34 +6,13 @@ from collections.abc import Sequence
 
 from machine.text import minute
 from partner_node.control.refusals import refusal
-from partner_node.home import NodeHome
-from partner_node.membership import Membership
-from partner_node.store.node_store import NodeStore
-from partner_node.store.refused_hand_overs import COORDINATOR, Refused, RefusedHandOvers
-from protocol.agreement.document import Agreement
+from partner_node.store.refused_hand_overs import COORDINATOR, Refused
 from protocol.control.calls import HAND_OVER
 
 
 def refused_words(found: Sequence[Refused]) -> list[str]:
     """A sentence each, with the way out."""
     return [_sent_words(one) if one.by == COORDINATOR else _fork_words(one) for one in found]
-
-
-def unsettled(home: NodeHome, store: NodeStore, in_force: Sequence[Agreement]) -> list[Refused]:
-    """Those that concern keys of now: that lead to this node's own, or that an agreement in force
-    names; with a new version that names new keys they are settled.
-    """
-    known, membership = home.hand_overs.load(), Membership.load(home.directory)
-    own = {one.hash for one in known.to_key(home.keystore().identity_public)}
-    named = [party.public_key for agreement in in_force for party in agreement.parties]
-    named += [agreement.coordinator.public_key for agreement in in_force]
-    named += [] if membership is None else [membership.coordinator_key]
-    keys = frozenset[bytes]().union(*map(known.same_owner, named))
-    return [
-        one
-        for one in RefusedHandOvers(store).all()
-        if (one.hand_over.hash in own if one.by == COORDINATOR else one.hand_over.old_key in keys)
-    ]
 
 
 def _sent_words(one: Refused) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from machine.shown import Shown
 from partner_node.due import expected
+from partner_node.duties.keys import unsettled
 from partner_node.egress.records import WAITING, Manifests
 from partner_node.egress.words import held_words
 from partner_node.home import NodeHome
@@ -21,7 +22,7 @@ from partner_node.shown.record_tables import (
     run_values,
     run_words,
 )
-from partner_node.shown.refused_hand_overs import refused_words, unsettled
+from partner_node.shown.refused_hand_overs import refused_words
 from partner_node.shown.standing import open_runs, standing_words
 from partner_node.shown.standing import run_values as open_run_values
 from partner_node.shown.witness import fork_warnings

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PATHS = (
     "/health", "/approvals", "/egress", "/egress/3", "/agreements", "/agreements/ours", "/budget",
-    "/consent", "/requests", "/segments", "/exports", "/files", "/log", "/proposals",
+    "/consent", "/requests", "/segments", "/exports", "/files", "/log", "/proposals", "/duties",
     "/nothing",
 )  # fmt: skip
 

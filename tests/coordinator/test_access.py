@@ -25,6 +25,7 @@ PAGES: dict[str, set[Role]] = {
     "/releases/{run}": {OPERATOR, AUDITOR, MARKETER, DPO},
     "/budget": _BUT_MARKETERS,
     "/schedule": _BUT_MARKETERS,
+    "/duties": _BUT_MARKETERS,
     "/log": {AUDITOR, DPO},
 }
 #: Who may do what, by the path of its form.

@@ -1324,7 +1324,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         FOUR_EYES,
-        "        return may(found.role, _NEEDED[act])\n",
+        "        return may(found.role, NEEDED[act])\n",
         "        return True\n",
         "test_four_eyes.py::test_a_word_of_whom_may_not_say_it_any_more_does_not_count",
     ),
@@ -1855,5 +1855,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "    \"INSERT ON main.notices BEGIN SELECT fedseg_owes('notice')\",\n",
         "",
         LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
+    ),
+    # duties
+    (
+        "partner_node/duties/all.py",
+        'trouble = "" if home.all_are_read() else',
+        'trouble = "" if True else',
+        "test_duties.py::test_an_agreement_that_cannot_be_read_is_overdue_and_the_rest_is_told",
+    ),
+    (
+        "partner_node/duties/agreements.py",
+        "    if stop is None:\n",
+        "    if True:\n",
+        "test_duties.py::test_a_duty_stands_as_the_facts_are",
+    ),
+    (
+        "partner_node/duties/customers.py",
+        "        is_private=True,\n",
+        "",
+        "test_duties.py::test_metrics_have_names_and_states_and_no_date_of_a_request",
     ),
 ]

@@ -28,6 +28,7 @@ PAGES: dict[str, set[Role]] = {
     "/segments": {AUDITOR, MARKETER},
     "/exports": {APPROVER, MARKETER, DPO},
     "/files": {AUDITOR, MARKETER, DPO},
+    "/duties": {AUDITOR, DPO},
     "/log": {AUDITOR, DPO},
 }
 #: Who may do what, by the path of its form.

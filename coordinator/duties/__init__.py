@@ -1,0 +1,1 @@
+"""The duties of whoever runs the coordinator, each with how it stands."""
