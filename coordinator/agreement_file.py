@@ -126,6 +126,10 @@ documents: []
 # write a file of customers' segments. One is enough to refuse. Left out, one person does each.
 {four_eyes}
 
+# Courses that people at every node have to have before they sign, approve or write files; each
+# partner keeps its own records (`fedseg-node staff`). Left out, none is asked for.
+{training}
+
 # What every node must run, to the letter. With protocol: {protocol} and added_by: parties, a later
 # release that speaks the same protocol needs no new agreement: it may run beside this one once
 # every party, or each that added_by lists, has signed it (`agreement builds`).
@@ -375,6 +379,7 @@ def template_of(agreement: Agreement) -> str:
         privacy=privacy,
         software=Software(version=agreement.software.version, sha256=agreement.software.sha256),
         four_eyes=agreement.four_eyes,
+        training=agreement.training,
     )
 
 
@@ -389,6 +394,7 @@ def agreement_template(**values: Any) -> str:
     )
     software: Software = values.pop("software")
     chosen = ", ".join(values.pop("four_eyes", ()))
+    courses = ", ".join(values.pop("training", ()))
     return _TEMPLATE.format(
         schema=SCHEMA,
         parties=parties,
@@ -399,6 +405,7 @@ def agreement_template(**values: Any) -> str:
         min_segment_size=new_draft.MIN_SEGMENT_SIZE,
         protocol=PROTOCOL,
         four_eyes=f"four_eyes: [{chosen}]" if chosen else f"# four_eyes: [{', '.join(FOUR_EYES)}]",
+        training=f"training: [{courses}]" if courses else "# training: [fedseg-basics]",
         **software.to_dict(),
         **values,
     )

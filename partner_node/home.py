@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from machine.files import make_folder_for_owner
 from machine.locks import held
@@ -18,11 +18,12 @@ from partner_node.hand_overs import FILE_NAME as HAND_OVERS_FILE
 from partner_node.hand_overs import KnownHandOvers
 from partner_node.kept_room import KEPT_PART, KeptRoom
 from partner_node.keystore import Keystore
-from partner_node.notices.published import Publication, Publications
+from partner_node.notices.published import Publications
 from partner_node.open_keys import OpenKeys
 from partner_node.register.requests import RightsRegister
 from partner_node.state_file import open_state
 from partner_node.store.node_store import NodeStore
+from partner_node.store.staff import Staff
 from protocol.agreement.document import Agreement
 from protocol.agreement.hand_overs import NONE
 from protocol.agreement.parties import Party
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from partner_node.consent.gate import ConsentGate
     from partner_node.consent.local_rules import LocalRules
     from partner_node.customers.source_customers import Scores, SourceCustomers
+
+T = TypeVar("T")
 
 # Modules that read customers are imported where they are used: most commands read none.
 
@@ -404,11 +407,11 @@ class NodeHome:
         gate = self.gate(agreement, party, store)
         data = self.config.data
 
-        def published() -> list[Publication]:
+        def asked(look: Callable[[NodeStore], T]) -> T:
             if store is not None:
-                return Publications(store).under(agreement.id)
+                return look(store)
             with closing(self.store(self.keystore())) as opened:
-                return Publications(opened).under(agreement.id)
+                return look(opened)
 
         return LocalRules(
             agreement,
@@ -417,7 +420,8 @@ class NodeHome:
             gate,
             columns=data.columns,
             units=data.units,
-            published=published,
+            published=lambda: asked(lambda found: Publications(found).under(agreement.id)),
+            staff=lambda: asked(lambda found: Staff(found).all()),
         )
 
     def customers(

@@ -16,6 +16,7 @@ from partner_node.four_eyes import Confirmations, First, needs_two
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from partner_node.store.times import moment, stamp
+from partner_node.trained import check_trained
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import SIGNING
 from protocol.agreement.named_keys import check_named_keys
@@ -60,12 +61,14 @@ def sign_agreement(
         AgreementError: This node is no party of it, or not by its key in force; a signature in it
             is wrong; it names a key that was handed over (E-KEY-ROTATED); or other code is
             installed here.
-        RuleError: Two people have to sign, and this one did already (E-FOUR-EYES).
+        RuleError: Two people have to sign, and this one did already (E-FOUR-EYES); or this one
+            lacks the training that it demands (E-TRAINING).
     """
     keystore, agreement = home.keystore(), signed.agreement
     _check(home, signed, where)
     with closing(home.store(keystore)) as store:
         before = store.signed_at(agreement.hash)
+        check_trained(store, agreement, by, now)
         if needs_two_to_sign(home, store, agreement):
             with store.transaction():
                 joined = Confirmations(store, home.people()).join(

@@ -33,6 +33,8 @@ FORGOTTEN: Final = (
     "the audit log, its seals and what others cosigned of it: a checkpoint of it that somebody "
     "keeps shows that it was there, and the others find that this node's log forked",
     "what was cosigned of the other parties' logs",
+    "staff and their training: where an agreement demands it nothing is answered until it is on "
+    "record again",
     "who was counted in which answer: no receipts of earlier runs can be made",
     "notices that were published here: their versions hold again as node.toml lists them",
     "versions that wait, builds that were added, and what the first of two people said",

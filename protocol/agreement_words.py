@@ -86,6 +86,7 @@ def agreement_words(agreement: Agreement, shown: Visible) -> list[str | TableOfW
         _start_words(agreement),
         _schedule_words(agreement),
         *_four_eyes_words(agreement),
+        *_training_words(agreement),
         _set_words(agreement.secure_sum),
         _fewest(agreement),
         *_afterwards(agreement, shown),
@@ -293,6 +294,16 @@ def _four_eyes_words(agreement: Agreement) -> list[str]:
         return []
     acts = "; ".join(_FOUR_EYES_WORDS[name] for name in agreement.four_eyes)
     return [f"Two different people at each node have to agree before: {acts}. One may refuse."]
+
+
+def _training_words(agreement: Agreement) -> list[str]:
+    if not agreement.training:
+        return []
+    return [
+        "Whoever signs a version of this agreement at a node, approves a message or writes a file "
+        f"of customers' segments there has been trained: {', '.join(agreement.training)}. Where "
+        "nobody at a node has, it answers nothing."
+    ]
 
 
 def _set_words(terms: SecureSumTerms) -> str:

@@ -44,7 +44,7 @@ READS: Final = {
         "notice centre",
         "segments list", "segments releases", "segments show", "segments compare",
         "segments trend", "segments picture", "segments exports", "state check", "status",
-        "user list", "user log", "compliance status", "compliance watch",
+        "user list", "user log", "compliance status", "compliance watch", "staff list",
     },
 }  # fmt: skip
 #: What makes the folder that has the log, and what serves until it is stopped: each that is done

@@ -52,6 +52,7 @@ COMMANDS = {
     "partner_node.cli.egress": set(),
     "partner_node.cli.log": set(),
     "partner_node.cli.compliance": set(),
+    "partner_node.cli.staff": set(),
     "partner_node.cli.evidence": set(),
     "partner_node.cli.budget": set(),
     "partner_node.cli.notice": set(),

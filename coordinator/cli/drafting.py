@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -36,7 +37,7 @@ from machine.files import write_file
 from machine.tables import changes_view
 from protocol.agreement.changes import Differences
 from protocol.agreement.document import ANEW, Agreement, time_text
-from protocol.agreement.governance import EGRESS, EXPORT, SEGMENTATION, SIGNING
+from protocol.agreement.governance import COURSE, EGRESS, EXPORT, SEGMENTATION, SIGNING
 from protocol.agreement.partner_card import PartnerCard
 from protocol.agreement.software import Software
 from protocol.errors import UsageError, naming_file
@@ -144,6 +145,13 @@ def draft(
             "message leave, write a file of customers' segments. May be given several times."
         ),
     ] = None,
+    training: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A course that whoever signs, approves or writes files at a node has to have, "
+            "such as fedseg-basics. May be given several times."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
@@ -156,7 +164,7 @@ def draft(
     of_a_new_one: dict[str, object] = {
         "--purpose": purpose, "--purpose-term": purpose_term, "--notice-version": notice_version,
         "--epsilon": epsilon, "--exact": exact or None, "--start": start,
-        "--four-eyes": four_eyes,
+        "--four-eyes": four_eyes, "--training": training,
     }  # fmt: skip
     if source is not None:
         given: dict[str, object] = {
@@ -206,6 +214,7 @@ def draft(
         public_key=public_bytes(config.signing_key()).hex(),
         software=Software.installed(metadata.version, resources.files),
         four_eyes=sorted({act.value for act in four_eyes or ()}),
+        training=_courses(training),
     )
     write_file(out, text)
     if exact:
@@ -360,6 +369,17 @@ def changed_words(differing: Differences | None) -> list[object]:
     if differing is None:
         return []
     return changes_view(differing.rows, title=differing.title)
+
+
+def _courses(named: list[str] | None) -> list[str]:
+    """The courses, each once; raises UsageError for what is no name of one."""
+    for course in named or ():
+        if not re.fullmatch(COURSE, course):
+            raise UsageError(
+                f"--training {course!r} is no name of a course",
+                remedy="small letters and digits, with - between: fedseg-basics",
+            )
+    return list(dict.fromkeys(named or ()))
 
 
 def _party_values(card: PartnerCard) -> dict[str, Any]:

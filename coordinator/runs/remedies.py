@@ -51,6 +51,10 @@ CAUSES: Final[Mapping[str, Cause]] = {
         "what came is no message that can be taken",
         "find out what answers in place of {who}: its messages are not those of its node",
     ),
+    "E-TRAINING": Cause(
+        "nobody there has the training that the agreement demands",
+        "have {who} put it on record (fedseg-node staff train)",
+    ),
     "E-AGR-OTHER": Cause(
         "another agreement is installed there",
         "have {who} install the published agreement (fedseg-node agreement install)",

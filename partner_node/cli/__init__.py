@@ -55,6 +55,10 @@ COMMANDS: Final = {
         module="partner_node.cli.log",
         help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
     ),
+    "staff": Place(
+        module="partner_node.cli.staff",
+        help="People who may act here, their roles, and the training that each has.",
+    ),
     "compliance": Place(
         module="partner_node.cli.compliance",
         help="Every duty with how it stands, since when, and its next date; and changes at once.",

@@ -16,6 +16,8 @@ from partner_node.consent.gate import ConsentGate
 from partner_node.consent.settings import ConsentSection
 from partner_node.notices.published import Publication
 from partner_node.notices.telling import refuse_untold
+from partner_node.store.staff import Person
+from partner_node.trained import check_somebody_trained
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import LEGITIMATE_INTEREST
 from protocol.agreement.parties import Party
@@ -46,6 +48,7 @@ class LocalRules:
         columns: Column of each feature whose column has another name.
         units: Unit in which this partner's data have each feature.
         published: The notices that were published for the agreement, as they are then.
+        staff: Who may act here, as they are then.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class LocalRules:
         columns: Mapping[str, str],
         units: Mapping[str, str],
         published: Callable[[], Sequence[Publication]],
+        staff: Callable[[], Sequence[Person]] = list,
     ) -> None:
         self._agreement = agreement
         self._party = party
@@ -66,18 +70,21 @@ class LocalRules:
         self._columns = columns
         self._units = units
         self._published = published
+        self._staff = staff
 
     def check(self, now: datetime) -> None:
         """Refuse to answer now.
 
         Raises:
             RuleError: E-PURPOSE, E-NOTICE, E-BASIS, E-CHILD, E-SPECIAL, E-FEATURE-UNLISTED,
-                E-FEATURE-UNIT or E-CONSENT-STALE.
+                E-FEATURE-UNIT, E-TRAINING or E-CONSENT-STALE.
             SourceError: A consent source cannot be found (E-CONSENT-SOURCE).
         """
         self._check_purpose()
         self._check_basis()
         check_features(self._agreement, columns=self._columns, units=self._units)
+        if self._agreement.training:
+            check_somebody_trained(self._staff(), self._agreement, now)
         self._gate.check_fresh(now)
 
     def _check_purpose(self) -> None:

@@ -23,6 +23,7 @@ from partner_node.duties.keeping import (
 )
 from partner_node.duties.keys import key_duty
 from partner_node.duties.people import held_duty, two_people_duty
+from partner_node.duties.training import training_duty
 from partner_node.home import NodeHome
 from partner_node.store.node_store import NodeStore
 from protocol.agreement.document import Agreement
@@ -70,6 +71,7 @@ def _of_agreement(
         "budget": lambda: [budget_duty(store, agreement)],
         "two-people": lambda: [two_people_duty(home, agreement)],
         "cosigning": lambda: [cosigning_duty(store, agreement)],
+        "training": lambda: [training_duty(store, agreement, now)],
     }
     unread = partial(Duty, about=agreement.id, state=State.OVERDUE, found="")
     for name, look in looks.items():

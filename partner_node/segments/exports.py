@@ -15,6 +15,7 @@ from partner_node.segments.known_releases import KnownRelease
 from partner_node.segments.private_files import Leftovers, PrivateFiles, located
 from partner_node.segments.wishes import WishedFile
 from partner_node.store.times import stamp
+from partner_node.trained import check_trained
 from protocol.agreement.document import Agreement
 from protocol.agreement.governance import EXPORT
 from protocol.errors import RuleError
@@ -94,9 +95,9 @@ def export_segments(
         What was written, and what earlier processes left; or that a second person has to ask too.
 
     Raises:
-        RuleError: The use is not allowed (E-USE), or the same person asks twice where two have to
-            (E-FOUR-EYES), before any row is read; or as `own_customers` and
-            `partner_node.segments.assignments.write_assignments` say.
+        RuleError: The use is not allowed (E-USE), the same person asks twice where two have to
+            (E-FOUR-EYES), or lacks agreed training (E-TRAINING), before any row is read; or as
+            `own_customers` and `partner_node.segments.assignments.write_assignments` say.
         UsageError: The file may not be written there.
     """
     check_use(use, known.agreement, home.installed_agreement())
@@ -108,6 +109,9 @@ def export_segments(
         suffix=path.suffix, escape=escape,
     )  # fmt: skip
     with closing(home.store(home.keystore())) as store:
+        for one in (known.agreement, home.installed_agreement()):
+            if one is not None:
+                check_trained(store, one, by, now)
         if needs_two(store, EXPORT, known.agreement, home.installed_agreement()):
             with store.transaction():
                 joined = Confirmations(store, home.people()).join(

@@ -53,6 +53,10 @@ _OWING: Final[tuple[LiteralString, ...]] = (
     "INSERT ON main.refused_hand_overs WHEN NEW.refused_by = 'here'"
     " BEGIN SELECT fedseg_owes('key-forked')",
     "INSERT ON main.notices BEGIN SELECT fedseg_owes('notice')",
+    "INSERT ON main.staff BEGIN SELECT fedseg_owes('staff')",
+    "DELETE ON main.staff BEGIN SELECT fedseg_owes('staff')",
+    "UPDATE OF role ON main.staff BEGIN SELECT fedseg_owes('staff')",
+    "INSERT ON main.training BEGIN SELECT fedseg_owes('training')",
     "INSERT ON main.authorities BEGIN SELECT fedseg_owes('authority')",
     "UPDATE OF ended_at ON main.exports WHEN NEW.ended_at IS NOT OLD.ended_at"
     " BEGIN SELECT fedseg_owes('export-ended')",

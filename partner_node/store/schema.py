@@ -429,4 +429,22 @@ MIGRATIONS: Final[tuple[LiteralString, ...]] = (
     ) STRICT;
     PRAGMA user_version = 34;
     """,
+    # Who may act here, and the training that each has, by the names of accounts.
+    """
+    CREATE TABLE staff (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL,
+        since TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE training (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL REFERENCES staff ON DELETE CASCADE,
+        course TEXT NOT NULL,
+        on_day TEXT NOT NULL,
+        until_day TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        noted_at TEXT NOT NULL
+    ) STRICT;
+    PRAGMA user_version = 35;
+    """,
 )

@@ -24,7 +24,7 @@ from protocol.agreement.duties import (
     Retention,
 )
 from protocol.agreement.features import Coordinate, Feature, coordinates_of
-from protocol.agreement.governance import ConsentTerms, Purpose, four_eyes_in
+from protocol.agreement.governance import ConsentTerms, Purpose, four_eyes_in, training_in
 from protocol.agreement.hand_overs import NONE, HandOvers
 from protocol.agreement.keys import Keys
 from protocol.agreement.parties import Operator, Party
@@ -191,6 +191,7 @@ class Agreement(Part):
         software: What every node must run.
         diligence: Whether each party needs a record of due diligence that holds.
         four_eyes: What two people have to do at every node, of `governance.FOUR_EYES`.
+        training: Courses that whoever signs, approves or writes files at a node has to have.
         schedule: When runs begin by themselves; None when the operator alone starts them.
         hand_overs: Those by which keys that it names were replaced, as far as they are known
             here; no part of what is signed. `with_hand_overs` sets them.
@@ -224,6 +225,7 @@ class Agreement(Part):
     schedule: ScheduleTerms | None = None
     diligence: bool = False
     four_eyes: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
     hand_overs: HandOvers = NONE
 
     @classmethod
@@ -304,6 +306,7 @@ class Agreement(Part):
             else None,
             diligence=fields.has("diligence") and bool(fields.one_of("diligence", (REQUIRED,))),
             four_eyes=four_eyes_in(fields, "four_eyes"),
+            training=training_in(fields, "training"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -340,6 +343,8 @@ class Agreement(Part):
             values["diligence"] = REQUIRED
         if self.four_eyes:
             values["four_eyes"] = list(self.four_eyes)
+        if self.training:
+            values["training"] = list(self.training)
         return values
 
     def to_bytes(self) -> bytes:

@@ -30,6 +30,10 @@ FOUR_EYES: Final = (SIGNING, EGRESS, EXPORT)
 TERM: Final = r"[a-z][a-z0-9-]{0,19}:[A-Za-z][A-Za-z0-9-]{0,79}"
 VERSION: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 
+#: The name of a course, such as ``fedseg-basics``.
+COURSE: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+MAX_COURSES: Final = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purpose(Part):
@@ -107,6 +111,13 @@ class ConsentTerms(Part):
 
     def to_dict(self) -> dict[str, Any]:
         return {"max_age_hours": self.max_age_hours}
+
+
+def training_in(fields: Fields, name: str) -> tuple[str, ...]:
+    """The courses that people at every node have to have; raises MalformedError."""
+    if not fields.has(name):
+        return ()
+    return fields.texts(name, at_least=1, at_most=MAX_COURSES, max_length=60, pattern=COURSE)
 
 
 def four_eyes_in(fields: Fields, name: str) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ PACK: Final = "pack"
 COUNTED: Final = "counted"
 RECEIPTS: Final = "receipts"
 NOTICE: Final = "notice"
+STAFF: Final = "staff"
+TRAINING: Final = "training"
 # Of the coordinator alone.
 RUN_REQUESTED: Final = "run-requested"
 RELEASED: Final = "released"
@@ -154,6 +156,12 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
     NOTICE: {
         "agreement": _text, "agreement_hash": _hex, "version": _text, "language": _text,
         "sha256": _hex, "facts": _hex, "own": _yes_or_no, "by": _text,
+    },
+    # Somebody who may act here, by the name of the account; `step` is added or removed.
+    STAFF: {"name": _text, "role": _text, "step": _text, "by": _text},
+    # `on` and `until` are days; `evidence` is the SHA-256 of a file, or empty.
+    TRAINING: {
+        "name": _text, "course": _text, "on": _text, "until": _text, "evidence": _hex, "by": _text,
     },
     # Of the coordinator; `by` is empty where its schedule or a partner's node did it.
     RUN_REQUESTED: {"run": _hex, "agreement_hash": _hex, "without": _text, "by": _text},

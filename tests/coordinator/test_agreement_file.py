@@ -423,6 +423,16 @@ def test_the_schedule_can_be_taken_from_a_new_agreements_comment(tmp_path: Path)
     )
 
 
+def test_training_is_chosen_or_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
+    path = tmp_path / "new.yaml"
+    path.write_text(text_of())
+    assert load_yaml(path).training == ()
+    path.write_text(text_of().replace("\n# training: [", "\ntraining: ["))
+    assert load_yaml(path).training == ("fedseg-basics",)
+    path.write_text(text_of(training=["fedseg-basics", "privacy-2"]))
+    assert load_yaml(path).training == ("fedseg-basics", "privacy-2")
+
+
 def test_four_eyes_are_chosen_or_taken_from_a_new_agreements_comment(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text_of())

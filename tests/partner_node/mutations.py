@@ -1875,4 +1875,35 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         "test_duties.py::test_metrics_have_names_and_states_and_no_date_of_a_request",
     ),
+    # training
+    (
+        "partner_node/signing.py",
+        "        check_trained(store, agreement, by, now)\n",
+        "",
+        "test_staff.py::test_nobody_signs_without_the_training_that_the_agreement_demands",
+    ),
+    (
+        "partner_node/consent/local_rules.py",
+        "        if self._agreement.training:\n",
+        "        if False:\n",
+        "test_staff.py::test_a_node_where_nobody_is_trained_answers_nothing_and_check_says_so",
+    ),
+    (
+        "partner_node/egress/deciding.py",
+        "        if DECISIONS[word] == APPROVED:\n",
+        "        if False:\n",
+        "test_staff.py::test_nobody_approves_or_writes_files_without_it",
+    ),
+    (
+        "partner_node/store/staff.py",
+        "        return self.on <= today <= self.until\n",
+        "        return True\n",
+        "test_staff.py::test_whose_training_holds_is_decided_by_days_and_by_the_person",
+    ),
+    (
+        "partner_node/segments/exports.py",
+        "                check_trained(store, one, by, now)\n",
+        "                pass\n",
+        "test_staff.py::test_nobody_writes_a_file_without_it",
+    ),
 ]

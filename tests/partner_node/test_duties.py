@@ -41,6 +41,7 @@ from partner_node.store.caps import Cap, Caps
 from partner_node.store.ledger import Ledger
 from partner_node.store.node_store import NodeStore
 from partner_node.store.seals import Seals
+from partner_node.store.staff import Staff, Training
 from partner_node.store.times import moment, stamp
 from protocol.privacy.accounting import cost_of_rho, rho_for
 from tests.machine.people import add
@@ -265,6 +266,25 @@ def _certificate(file: Path, end: datetime) -> None:
     file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
 
+def _training(lab: Lab) -> None:
+    assert lab.state("training") is State.NOT_ASKED
+    lab.install(training=["fedseg-basics"])
+    assert lab.state("training") is State.OVERDUE
+    today = lab.now.date()
+    one = Training(
+        name="anna", course="fedseg-basics", on=today, until=today + 100 * DAY, evidence=""
+    )
+    at = stamp(lab.now)
+    lab.change(lambda store: Staff(store).add("anna", "marketer", by="", at=at))
+    assert lab.state("training") is State.OVERDUE
+    lab.change(lambda store: Staff(store).train(one, by="", at=at))
+    assert [lab.state("training", days=d) for d in (0, 80, 102)] == [
+        State.OK, State.SOON, State.OVERDUE
+    ]  # fmt: skip
+    lab.change(lambda store: Staff(store).add("bo", "officer", by="", at=at))
+    assert lab.state("training") is State.SOON, "one of two"
+
+
 def _keys(lab: Lab) -> None:
     assert lab.state("keys") is State.OK
     one = SimpleNamespace(refused_at=stamp(lab.now))
@@ -296,7 +316,8 @@ EACH: dict[str, Callable[[Lab], None]] = {
     "notice": _notice, "requests": _requests, "segment-files": _files, "records": _records,
     "budget": _budget, "cap": _cap, "two-people": _two_people, "approvals": _approvals,
     "backup": _backup, "authority": _authority, "own-certificate": _own_certificate,
-    "keys": _keys, "logs-of-others": _logs_of_others, "cosigning": _cosigning,
+    "training": _training, "keys": _keys,
+    "logs-of-others": _logs_of_others, "cosigning": _cosigning,
 }  # fmt: skip
 
 

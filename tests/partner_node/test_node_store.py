@@ -322,6 +322,8 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> 
     )
     for table in (
         "notices",
+        "training",
+        "staff",
         "counted_keys",
         "counted_parts",
         "counted_sets",
@@ -516,7 +518,7 @@ TOLD_OF = {
     "log_entries": "the audit log", "log_hashes": "the audit log", "log_refusals": None,
     "outside_facts": None, "counted_keys": "who was counted", "counted_parts": "who was counted",
     "counted_sets": "who was counted", "counted_kept": None,
-    "notices": "notices",
+    "notices": "notices", "staff": "staff", "training": "training",
     "seals": "the audit log", "seal_hashes": "the audit log",
     "cosignatures": "what others cosigned of it", "witnesses": None,
     "witnessed": "what was cosigned of the other parties' logs", "forks": None,

@@ -105,6 +105,7 @@ def agreements() -> list[dict[str, Any]]:
         "added_by": "parties",
     }
     cases.append(lab.agreement_values(3) | {"four_eyes": ["agreement", "egress", "export"]})
+    cases.append(lab.agreement_values(3) | {"training": ["fedseg-basics", "privacy-2"]})
     cases[1]["features"][0].update(transform="log1p", max="0.000000001", weight="0.50")
     cases[1]["purpose"]["text"] = "Größere „Körbe“\nfinden"
     found = []
