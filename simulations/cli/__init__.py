@@ -16,7 +16,7 @@ COMMANDS: Final = {
     "attack": Place(
         module="simulations.cli.attack",
         name="attack",
-        help="Attack single customers with the node's own code, and measure how often that works.",
+        help="Attack single customers with the node's own code: can anybody be singled out?",
     ),
     "generate": Place(
         module="simulations.cli.generate",
