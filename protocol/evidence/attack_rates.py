@@ -9,7 +9,7 @@ it finds about customers outside of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import exp, sqrt
 from typing import Any, Final, Self
 
 #: The normal quantile of an interval of 95 %.
@@ -36,6 +36,15 @@ class Rate:
         centre = (successes + square / 2.0) / (of + square)
         half = Z_95 / (of + square) * sqrt(successes * (of - successes) / of + square / 4.0)
         return cls(successes / of, max(0.0, centre - half), min(1.0, centre + half))
+
+    @staticmethod
+    def largest_advantage(epsilon: float, delta: float) -> float:
+        """The largest advantage of any attack (Kairouz, Oh and Viswanath 2015).
+
+        >>> round(Rate.largest_advantage(1.0, 0.0), 4)
+        0.4621
+        """
+        return (exp(epsilon) - 1.0 + 2.0 * delta) / (exp(epsilon) + 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """It as JSON values."""
