@@ -125,7 +125,7 @@ def membership_scores(
     scores = []
     others, victim = customer_vectors(others), customer_vectors(victim)
     for present in (False, True):
-        draws = _Noise(f"{seed}/{int(present)}/")
+        draws = Noise(f"{seed}/{int(present)}/")
         scores.append(
             np.array(
                 [
@@ -222,7 +222,7 @@ def noised_differencing_attack(
         noise: False switches all noise off.
         seed: Decides the noise.
     """
-    vectors, draws = customer_vectors(customers), _Noise(f"{seed}/differencing/")
+    vectors, draws = customer_vectors(customers), Noise(f"{seed}/differencing/")
     seen: list[FloatMatrix] = []
     for centres, _ in _exact_totals(customers, plan):
         query = local_sums.local_query(
@@ -254,15 +254,17 @@ def _exact_totals(
         plan = plan.advance(total, customers=len(customers))
 
 
-class _Noise:
+class Noise:
     """Independent discrete Gaussian noise, drawn many samples at a time: that is much faster.
 
     Args:
         name: Decides the noise.
+        ahead: Samples that are drawn beside those asked for.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, ahead: int = _NOISE_AT_ONCE) -> None:
         self._name = name
+        self._ahead = ahead
         self._streams: dict[int, Stream] = {}
         self._unused: dict[int, IntVector] = {}
 
@@ -274,7 +276,7 @@ class _Noise:
             self._unused[variance] = np.empty(0, dtype=np.int64)
         if self._unused[variance].shape[0] < count:
             more = discrete_gaussian(
-                self._streams[variance], variance=variance, count=count + _NOISE_AT_ONCE
+                self._streams[variance], variance=variance, count=count + self._ahead
             )
             self._unused[variance] = np.concatenate([self._unused[variance], more])
         taken, self._unused[variance] = np.split(self._unused[variance], [count])
@@ -287,7 +289,7 @@ def _score(
     terms: Terms,
     *,
     present: bool,
-    draws: _Noise | None,
+    draws: Noise | None,
     partners: int,
     colluding: int,
 ) -> float:

@@ -37,6 +37,7 @@ READS: Final = {
         "feedback list", "key show", "key export", "log show", "log checkpoint", "log verify",
         "evidence record", "evidence dpia", "evidence arrangement", "evidence processor",
         "evidence ccpa", "evidence registry", "evidence answers", "evidence verify",
+        "evidence attacks",
         "evidence verifier",
         "log prove", "log check-proof", "log consistency", "log export", "log witness",
         "retention list", "rights list", "rights check-receipt",

@@ -77,6 +77,7 @@ COMMANDS = {
     "coordinator.cli.state": set(),
     "coordinator.cli.user": set(),
     "simulations.cli.cluster": set(),
+    "simulations.cli.attack": set(),
     "simulations.cli.generate": set(),
     "simulations.cli.demo": set(),
 }

@@ -14,6 +14,8 @@ from machine.console import Format, FormatOption, output
 from machine.delivering import OutOption, Written, WrittenOption, deliver, read_toml, write_new
 from machine.text import shown
 from partner_node.cli.asked_agreement import asked_signed
+from partner_node.cli.attack_files import attacks as attacks_page
+from partner_node.cli.attack_files import read_attacks
 from partner_node.cli.options import HERE, Directory, Under
 from partner_node.cli.packs import pack, verifier, verify
 from partner_node.evidence.materials import materials_of
@@ -45,13 +47,33 @@ AgreementFile = Annotated[
         help="Of this agreement, signed or not, and not the installed one: before anybody signs.",
     ),
 ]
+Attacks = Annotated[
+    Path | None,
+    typer.Option(help="What `fedseg-simulate attack` wrote on this build, to be cited."),
+]
 Complete = Annotated[
     bool,
     typer.Option("--complete", help="Refuse while anything is missing or not answered."),
 ]
 
 
+#: Documents that say how well somebody is recognised, and cite attacks.
+_CITING = ("dpia", "ccpa")
+
+
 def _command(form: Form) -> Callable[..., None]:
+    def citing(
+        out: OutOption = None,
+        answers: Answers = None,
+        complete: Complete = False,
+        attacks: Attacks = None,
+        under: Under = None,
+        agreement: AgreementFile = None,
+        directory: Directory = HERE,
+        format: Written = WrittenOption,
+    ) -> None:
+        _deliver(form, out, answers, complete, attacks, under, agreement, directory, format)
+
     def command(
         out: OutOption = None,
         answers: Answers = None,
@@ -61,25 +83,40 @@ def _command(form: Form) -> Callable[..., None]:
         directory: Directory = HERE,
         format: Written = WrittenOption,
     ) -> None:
-        now = datetime.now(UTC)
-        kept = {} if answers is None else read_toml(answers, code=BAD_ANSWERS)
-        said = read_answers(kept, form, now.date())
-        home, signed, file = asked_signed(directory, under, agreement)
-        with closing(home.store(home.keystore())) as store:
-            made = materials_of(home, signed, store, now, file=file)
-        document = form.filled(made, said)
-        if complete:
-            check_complete(document)
-        deliver(
-            document.to_dict(),
-            lambda written: rendered(document, written, shown),
-            lines=lambda: as_lines(document, shown),
-            words=document.share_words,
-            written=format,
-            out=out,
-        )
+        _deliver(form, out, answers, complete, None, under, agreement, directory, format)
 
-    return command
+    return citing if form.kind in _CITING else command
+
+
+def _deliver(
+    form: Form,
+    out: Path | None,
+    answers: Path | None,
+    complete: bool,
+    attacks: Path | None,
+    under: str | None,
+    agreement: Path | None,
+    directory: Path,
+    written: Written,
+) -> None:
+    now = datetime.now(UTC)
+    kept = {} if answers is None else read_toml(answers, code=BAD_ANSWERS)
+    said = read_answers(kept, form, now.date())
+    home, signed, file = asked_signed(directory, under, agreement)
+    found = () if attacks is None else read_attacks(attacks, now).words
+    with closing(home.store(home.keystore())) as store:
+        made = materials_of(home, signed, store, now, file=file, attacks=found)
+    document = form.filled(made, said)
+    if complete:
+        check_complete(document)
+    deliver(
+        document.to_dict(),
+        lambda written: rendered(document, written, shown),
+        lines=lambda: as_lines(document, shown),
+        words=document.share_words,
+        written=written,
+        out=out,
+    )
 
 
 for _kind, _form in AT_NODE.items():
@@ -101,6 +138,7 @@ def answers_file(
     )
 
 
+app.command("attacks")(attacks_page)
 app.command("pack")(pack)
 app.command("verify")(verify)
 app.command("verifier")(verifier)

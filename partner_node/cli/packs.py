@@ -18,6 +18,7 @@ from machine.log_table import entries_words
 from machine.plain_archive import PlainArchive
 from machine.text import how_many, shown
 from partner_node.agreement_files import read_agreement
+from partner_node.cli.attack_files import ReadAttacks, read_attacks
 from partner_node.cli.noting import noted
 from partner_node.cli.options import HERE, Directory
 from partner_node.evidence.materials import materials_of
@@ -44,19 +45,29 @@ def pack(
         list[Path] | None,
         typer.Option("--with", help="A file of yours to put beside the documents; repeat it."),
     ] = None,
+    attacks: Annotated[
+        Path | None,
+        typer.Option(
+            help="What `fedseg-simulate attack` wrote on this build: the page and the file go in."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Bundle log, seals, agreements, releases and documents for an auditor, in one file."""
     home, now = NodeHome.load(directory), datetime.now(UTC)
     attached = _attached(attach or ())
+    tried = None
+    if attacks is not None:
+        tried = read_attacks(attacks, now)
+        attached |= _attacks(tried)
     judged = {} if answers is None else read_toml(answers, code=BAD_ANSWERS)
     keystore = home.keystore()
     with (
         noted(home, "evidence pack", "", now) as noting,
         closing(home.store(keystore)) as store,
     ):
-        documents = dict(_documents(home, store, judged, now))
+        documents = dict(_documents(home, store, judged, now, tried))
         made = write_pack(
             home, store, {**documents, **attached}, out,
             now=now, program=metadata.version("fedseg"), by=noting.who,
@@ -122,18 +133,35 @@ def verifier(
 
 
 def _documents(
-    home: NodeHome, store: NodeStore, judged: Mapping[str, Any], now: datetime
+    home: NodeHome,
+    store: NodeStore,
+    judged: Mapping[str, Any],
+    now: datetime,
+    tried: ReadAttacks | None,
 ) -> Iterator[tuple[str, bytes]]:
     """Every document of every agreement in force, in each form."""
     for place in home.in_force():
         file = place.config.node.agreement
         signed = place.with_keys(read_agreement(file, remedy="install it again"))
-        made = materials_of(place, signed, store, now, file=file)
+        made = materials_of(
+            place, signed, store, now, file=file, attacks=() if tried is None else tried.words
+        )
         for kind, form in AT_NODE.items():
             document = form.filled(made, read_answers(judged, form, now.date()))
             for written in _WRITTEN:
                 name = f"{signed.agreement.id}/{kind}.{written}"
                 yield name, rendered(document, written, shown).encode("utf-8")
+
+
+def _attacks(read: ReadAttacks) -> dict[str, bytes]:
+    """The page of attacks in each form, and the file that it was made of."""
+    return {
+        "attacks/results.json": read.data,
+        **{
+            f"attacks/page.{form}": rendered(read.document, form, shown).encode("utf-8")
+            for form in ("md", "html", "json")
+        },
+    }
 
 
 def _attached(files: list[Path] | tuple[Path, ...]) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -34,6 +34,7 @@ SHOWS: Final[Mapping[str, str]] = {
     "record:log": "fedseg-node log verify",
     "record:signatures": "fedseg-node agreement show",
     "measured": "fedseg-node check",
+    "measured:attacks": "fedseg-node evidence attacks --results FILE",
     "program": "fedseg-node check",
     "home": "fedseg-node egress list",
 }
@@ -52,13 +53,20 @@ FILLS: Final[Mapping[str, str]] = {
 
 
 def materials_of(
-    home: NodeHome, signed: SignedAgreement, store: NodeStore, now: datetime, *, file: Path
+    home: NodeHome,
+    signed: SignedAgreement,
+    store: NodeStore,
+    now: datetime,
+    *,
+    file: Path,
+    attacks: Sequence[str] = (),
 ) -> Materials:
     """Everything that this node's documents about one agreement are made of.
 
     Args:
         home: As `NodeHome.under` the agreement.
         file: The agreement's file, for messages.
+        attacks: What attacks found, in sentences; nothing where none were run.
 
     Raises:
         AgreementError: A signature of the agreement is wrong (E-AGR-SIGNATURE).
@@ -74,7 +82,7 @@ def materials_of(
         settings=_settings(home),
         log=log_facts(store.log, agreement),
         records=_records(signed, file, store, now),
-        measured=measured_at(home),
+        measured={**measured_at(home), "attacks": tuple(attacks)},
         program={"version": installed.version, "sha256": installed.sha256.hex()},
         home=_counts(store, agreement),
         shows=SHOWS,

@@ -206,7 +206,7 @@ class Document:
         audience: For whom it is.
         audience_words: The same in a sentence, with what is to be left out for others.
         follows: Which texts its fields follow.
-        about: Of which agreement it is: id, version and hash.
+        about: Of which agreement it is: id, version and hash; of attacks, the build and seed.
         made_at: When it was made; UTC.
     """
 
@@ -265,6 +265,8 @@ class Document:
     def about_words(self) -> str:
         """Of which agreement, when and by which program it was made."""
         made = self.made_at.astimezone(UTC)
+        if "agreement" not in self.about:
+            return f"Made {made:%Y-%m-%d %H:%M} UTC by {self.program}, of no agreement."
         return (
             f"Agreement {self.about['agreement']}, version {self.about['version']}, hash "
             f"{self.about['agreement_hash']}. Made {made:%Y-%m-%d %H:%M} UTC by {self.program}."

@@ -192,6 +192,13 @@ class Look:
         """What was looked at; raises Missing."""
         return self._needed("measured", name, self._materials.measured.get(name))
 
+    def measured_if_any(self, name: str) -> Any:
+        """The same, None where nobody looked."""
+        found = self._materials.measured.get(name)
+        if not _is_empty(found):
+            self._note("measured", name, optional=True)
+        return found
+
     def program(self) -> str:
         """The program that does what is said, by its version and code; raises Missing."""
         version = self._needed("program", "version", self._materials.program.get("version"))

@@ -135,6 +135,7 @@ def recognised(look: Look) -> Value:
         "How: from totals that differ by one customer. Source: the purpose needs totals.",
         *said.paragraphs,
         f"Segments of fewer than {counted(size, 'customer')} are withheld.",
+        *(look.measured_if_any("attacks") or ()),
     )
 
 

@@ -29,7 +29,7 @@ def rendered(document: Document, form: str, shown: Callable[[str], str]) -> str:
             return as_markdown(document, shown)
         case "html":
             return as_html(document, shown)
-        case "jsonld":
+        case "jsonld" if "agreement" in document.about:
             return _json(as_jsonld(document))
         case "json":
             return _json(document.to_dict())

@@ -13,6 +13,11 @@ COMMANDS: Final = {
         name="cluster",
         help="Cluster numeric files in a simulated federation, with the code of a real one.",
     ),
+    "attack": Place(
+        module="simulations.cli.attack",
+        name="attack",
+        help="Attack single customers with the node's own code: can anybody be singled out?",
+    ),
     "generate": Place(
         module="simulations.cli.generate",
         name="generate",

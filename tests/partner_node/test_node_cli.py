@@ -112,7 +112,7 @@ def test_no_command_shows_the_help_and_is_wrong_usage(shell: Shell) -> None:
 NEED_NONE = {
     ("init",), ("join",), ("serve",), ("console",), ("check",), ("state", "restore"),
     ("log", "check-proof"), ("rights", "check-receipt"), ("evidence", "answers"),
-    ("evidence", "verify"), ("evidence", "verifier"),
+    ("evidence", "verify"), ("evidence", "attacks"), ("evidence", "verifier"),
 }  # fmt: skip
 NEED_FOLDER = [p for p in LEAVES if p not in NEED_NONE]
 

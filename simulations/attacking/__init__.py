@@ -1,0 +1,1 @@
+"""Attacks on single customers, each measured beside a control in which it has to succeed."""
