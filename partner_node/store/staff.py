@@ -124,16 +124,14 @@ class Staff:
                 remedy="fedseg-node staff list; remove comes before another role",
             )
         self._store.ask("INSERT INTO staff VALUES (?, ?, ?)", name, role, at)
-        self._store.log.append(kinds.STAFF, at=at, name=name, role=role, step="added", by=by)
+        self._store.log.append(kinds.STAFF, at=at, name=name, step="added", by=by)
 
     def remove(self, name: str, *, by: str, at: str) -> None:
         """Forget somebody with all training, which the log keeps; raises UsageError."""
-        found = self.named(name)
+        self.named(name)
         self._store.ask("DELETE FROM training WHERE name = ?", name)
         self._store.ask("DELETE FROM staff WHERE name = ?", name)
-        self._store.log.append(
-            kinds.STAFF, at=at, name=name, role=found.role, step="removed", by=by
-        )
+        self._store.log.append(kinds.STAFF, at=at, name=name, step="removed", by=by)
 
     def train(self, one: Training, *, by: str, at: str) -> None:
         """Put training on record; raises UsageError where nobody has that name."""

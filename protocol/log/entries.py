@@ -158,7 +158,7 @@ KINDS: Final[Mapping[str, Mapping[str, Check]]] = {
         "sha256": _hex, "facts": _hex, "own": _yes_or_no, "by": _text,
     },
     # Somebody who may act here, by the name of the account; `step` is added or removed.
-    STAFF: {"name": _text, "role": _text, "step": _text, "by": _text},
+    STAFF: {"name": _text, "step": _text, "by": _text},
     # `on` and `until` are days; `evidence` is the SHA-256 of a file, or empty.
     TRAINING: {
         "name": _text, "course": _text, "on": _text, "until": _text, "evidence": _hex, "by": _text,

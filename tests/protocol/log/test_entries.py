@@ -29,7 +29,7 @@ VALUES = {
     "key": "ab" * 32, "made_at": AT, "old_key": "ab" * 32, "new_key": "ab" * 32,
     "size": 9, "known": "ab" * 32, "other": "cd" * 32,
     "language": "de", "facts": "ab" * 32, "own": False, "bits": 2, "root": "ab" * 32, "kept": False,
-    "name": "anna", "role": "marketer", "course": "fedseg-basics", "on": "2026-12-01",
+    "name": "anna", "course": "fedseg-basics", "on": "2026-12-01",
     "until": "2027-12-01", "evidence": "",
     "without": "south", "expires": AT, "signed": True, "moment": AT, "paused": True,
 }  # fmt: skip
