@@ -110,7 +110,7 @@ def attacks_document(results: Results, installed: Build, now: datetime, sha256: 
             Section(
                 key="found",
                 title="What was found",
-                fields=(_table(results), *map(_attack, results.attacks)),
+                fields=(_table(results), *(_attack(one, results) for one in results.attacks)),
             ),
             Section(key="limits", title="What it cannot show", fields=_limits(results)),
         ),
@@ -200,7 +200,7 @@ def _shown(rate: Rate) -> str:
     return f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f})"
 
 
-def _attack(one: Attack) -> Field:
+def _attack(one: Attack, results: Results) -> Field:
     risk = one.risk
     said = (
         "The attack does not tell customers in the data from those outside."
@@ -213,8 +213,23 @@ def _attack(one: Attack) -> Field:
         f"{one.outside}",
         f"{one.successes} of {one.attacks} succeed, {one.control} outside the data, "
         f"{one.baseline} by the naive guess, {one.unprotected} with the protection off. {said}",
+        *_kept(one, results),
         hook=one.sense,
     )  # fmt: skip
+
+
+def _kept(one: Attack, results: Results) -> tuple[str, ...]:
+    if results.epsilon is None or results.delta is None:
+        return ()
+    if one.within(float(results.epsilon), float(results.delta)):
+        return (
+            "That is within what epsilon allows: e^epsilon times the control's rate, plus delta, "
+            "as far as intervals tell.",
+        )
+    return (
+        "THAT IS MORE THAN EPSILON ALLOWS: e^epsilon times the control's rate, plus delta. The "
+        "promise is broken.",
+    )
 
 
 def _limits(results: Results) -> tuple[Field, ...]:

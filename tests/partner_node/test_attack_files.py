@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from machine.plain_archive import PlainArchive
 from protocol.evidence.attack_results import NAMES, Results
+from protocol.evidence.attacks import attacks_document
 from protocol.pack.manifest import MANIFEST
 from simulations.attacking.agreed import EXACT
 from simulations.attacking.results import attack_results
@@ -53,6 +55,14 @@ def test_the_page_says_what_was_found_and_on_which_build(
         text = (file.parent / f"page.{form}").read_text("utf-8")
         assert found.build.sha256.hex() in text
     assert "<script" not in text
+
+
+def test_the_page_says_whether_each_attack_is_within_what_epsilon_allows(found: Results) -> None:
+    promised = replace(found, epsilon=Decimal("0.1"), delta=Decimal("0.00001"), plan="hybrid-dp")
+    page = attacks_document(promised, promised.build, datetime.now(UTC), "00" * 32)
+    fields = {one.key: one.value.paragraphs[-1] for one in page.fields}
+    assert "within what epsilon allows" in fields["masked-answers"]
+    assert "promise is broken" in fields["differencing"], "exact totals under a false promise"
 
 
 def cut(values: dict[str, Any]) -> None:
