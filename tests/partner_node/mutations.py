@@ -1856,4 +1856,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "",
         LOGGED + "test_a_room_that_forgets_the_log_stores_nothing",
     ),
+    (
+        COSIGNING,
+        "        if one.time > self._now.timestamp() + CLOCKS_S:\n",
+        "        if False:\n",
+        COSIGNED + "test_a_cosignature_that_is_dated_ahead_waits_until_clocks_agree",
+    ),
 ]
