@@ -22,7 +22,7 @@ from protocol.agreement.document import Agreement
 from protocol.errors import LogError, MalformedError
 from protocol.log.beside import Cosigned, Passed, Shown, Told
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.cosignatures import TIME_BYTES, Ed25519Cosigner, cosign_ed25519
+from protocol.log.cosignatures import CLOCKS_S, TIME_BYTES, Ed25519Cosigner, cosign_ed25519
 from protocol.log.names import key_of_log, key_of_seals, key_of_witness
 from protocol.log.notes import Ed25519Verifier, Note, VerifierKey
 from protocol.log.seals import NONCE_BYTES
@@ -164,6 +164,10 @@ class Cosigning:
     def _take_cosigned(self, one: Cosigned) -> None:
         key = self._keys.get(one.party)
         if key is None:
+            return
+        if one.time > self._now.timestamp() + CLOCKS_S:
+            # Later it is taken: it comes again. On record it would date what is proved by it.
+            logger.warning("a cosignature of %s is dated ahead; see both clocks", one.party)
             return
         own = self._state(one.size)
         is_ours = own is not None and own.root == one.root

@@ -24,6 +24,7 @@ from partner_node.cli.options import HERE, Directory
 from partner_node.evidence.materials import materials_of
 from partner_node.home import NodeHome
 from partner_node.packing import write_pack
+from partner_node.shown.sealed import time_words
 from partner_node.store.node_store import NodeStore
 from protocol.errors import UsageError
 from protocol.evidence.answers import BAD_ANSWERS, read_answers
@@ -203,7 +204,8 @@ def _values(found: CheckedPack) -> dict[str, Any]:
         "root": found.root.hex(),
         "witnessed": [
             {"agreement": one.agreement, "seals": one.seals, "entries": one.entries,
-             "by": {who: _time(at) for who, at in sorted(one.by.items())}, "needed": one.needed}
+             "by": {who: time_words(at) for who, at in sorted(one.by.items())},
+             "needed": one.needed}
             for one in found.witnessed
         ],
         "agreements": [
@@ -219,7 +221,7 @@ def _values(found: CheckedPack) -> dict[str, Any]:
 def _lines(found: CheckedPack) -> Iterator[str]:
     yield f"The pack of {found.party}, made {found.made_at}, is whole."
     for one in found.witnessed:
-        who = ", ".join(f"{name} ({_time(at)})" for name, at in sorted(one.by.items()))
+        who = ", ".join(f"{name} ({time_words(at)})" for name, at in sorted(one.by.items()))
         yield (
             f"Under {one.agreement} partners cosigned the log's first "
             f"{entries_words(one.entries)}: {who}; {how_many(one.needed, 'partner')} had to."
@@ -239,7 +241,3 @@ def _lines(found: CheckedPack) -> Iterator[str]:
         f"{how_many(len(found.documents), 'document')}, of which only {found.party} says that they "
         "are true."
     )
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

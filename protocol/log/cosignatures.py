@@ -23,6 +23,8 @@ ED25519_COSIGNATURE: Final = 0x04
 ML_DSA_44_COSIGNATURE: Final = 0x06
 ML_DSA_44_KEY_BYTES: Final = 1312
 TIME_BYTES: Final = 8
+#: How far clocks may be apart, in seconds.
+CLOCKS_S: Final = 300
 _MAX_NAME_BYTES: Final = 255
 
 

@@ -397,13 +397,14 @@ function sealed(files, party, under) {
 function checkLog(files, manifest, said, witnessed, agreements) {
   const states = [said, ...witnessed.flatMap((one) => one.states)];
   const sealedUpTo = Math.max(0, ...witnessed.map((one) => one.entries));
+  const latest = Math.max(...witnessed.flatMap((one) => [...one.by.values()])) * 1000;
   const [releases, kept] = [new Map(), new Set()];
   let [newest, earlier] = [-Infinity, false];
   const sizes = new Set(states.map((one) => one.size));
   const { roots, known } = readLog(files, "log/", said.size, sizes, (data, number) => {
     const entry = parseCanonical(data, `entry ${number}`);
     need(/^[a-z]+(-[a-z]+)*$/.test(entry.kind), "E-LOG-FORMAT", `entry ${number} is of no kind`);
-    const at = moment(entry.at);
+    const at = Math.min(moment(entry.at), number < sealedUpTo ? latest : Infinity);
     need(number < sealedUpTo || at >= newest - CLOCKS_MS, "E-PACK-TIME", `entry ${number} is back-dated`);
     newest = Math.max(newest, at);
     if (entry.kind === "log-begun") earlier ||= entry.earlier === true;
@@ -412,8 +413,7 @@ function checkLog(files, manifest, said, witnessed, agreements) {
   });
   const same = states.every((one) => roots.get(one.size)?.equals(one.root));
   need(same, "E-PACK-SEALS", "this log was not in a state that is signed or sealed");
-  const latest = Math.max(newest, ...witnessed.flatMap((one) => [...one.by.values()]).map((s) => s * 1000));
-  need(moment(manifest.made_at) >= latest - CLOCKS_MS, "E-PACK-TIME", "it is dated before what is in it");
+  need(moment(manifest.made_at) + CLOCKS_MS >= Math.max(newest, latest), "E-PACK-TIME", "it is back-dated");
   for (const [folder, logged] of [["agreements/", kept], ["releases/", new Set(releases.keys())]]) {
     const there = files.within(folder);
     const fits = [...logged].every((one) => files.has(one)) && (earlier || there.length === logged.size);

@@ -1906,4 +1906,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "                pass\n",
         "test_staff.py::test_nobody_writes_a_file_without_it",
     ),
+    (
+        COSIGNING,
+        "        if one.time > self._now.timestamp() + CLOCKS_S:\n",
+        "        if False:\n",
+        COSIGNED + "test_a_cosignature_that_is_dated_ahead_waits_until_clocks_agree",
+    ),
 ]

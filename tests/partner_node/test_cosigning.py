@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,24 @@ def test_a_cosignature_counts_if_it_holds(federation: Federation) -> None:
     take(federation, 0, Passed(cosigned=(good,)))
     assert room.best()[SOUTH] == (seals.size, good.time)
     assert room.best()[WEST] == before[WEST]
+
+
+def test_a_cosignature_that_is_dated_ahead_waits_until_clocks_agree(
+    federation: Federation,
+) -> None:
+    federation.run()
+    room, seals = room_of(federation.nodes[0]), seals_of(federation.nodes[0])
+    state = seals.of_size(seals.size)
+    assert state is not None
+    before, today = room.best(), federation._now
+    federation._now = today + timedelta(hours=1)
+    ahead = cosigned_by(federation, 1, seals.size, state.state.root)
+    federation._now = today
+    take(federation, 0, Passed(cosigned=(ahead,)))
+    assert room.best() == before
+    federation._now = today + timedelta(minutes=56)
+    take(federation, 0, Passed(cosigned=(ahead,)))
+    assert room.best()[SOUTH] == (seals.size, ahead.time)
 
 
 def test_a_restored_backup_is_noticed_by_the_next_run_and_goes_on_once_accepted(

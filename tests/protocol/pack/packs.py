@@ -55,6 +55,7 @@ class Making:
     Attributes:
         sealed: How many entries the log had at each seal.
         witnesses: Places of the partners who cosign.
+        cosigned_at: By their clocks, seconds since 1970; when the pack is made where it is None.
     """
 
     agreements: list[SignedAgreement]
@@ -65,6 +66,7 @@ class Making:
     made_at: datetime
     witnesses: list[int] = field(default_factory=lambda: [1, 2])
     documents: dict[str, bytes] = field(default_factory=dict)
+    cosigned_at: int | None = None
 
     @property
     def party(self) -> str:
@@ -91,7 +93,10 @@ class Making:
         for witness in self.witnesses:
             who, key = agreement.parties[witness].id, self.keys[witness]
             name = key_of_witness(who, public_bytes(key)).name
-            note = cosign_ed25519(note, name, key, int(self.made_at.timestamp()))
+            made = int(self.made_at.timestamp())
+            note = cosign_ed25519(
+                note, name, key, made if self.cosigned_at is None else self.cosigned_at
+            )
         files[f"{folder}checkpoint"] = note.to_bytes()
         files[f"{folder}opened"] = b"".join(
             canonical_json({"nonce": nonce.hex(), "checkpoint": text}) + b"\n"

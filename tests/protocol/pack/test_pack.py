@@ -202,6 +202,32 @@ def test_clocks_may_be_a_little_apart(made: Making) -> None:
     assert checked(made, archive(a_little.signed(made.files()))).releases == 2
 
 
+def test_a_clock_that_was_ahead_once_spoils_no_later_pack(made: Making, tmp_path: Path) -> None:
+    for number, code in ((2, ""), (made.sealed[-1] - 1, ""), (made.sealed[-1], "E-PACK-TIME")):
+        entries = list(made.entries)
+        ahead = replace(Entry.from_bytes(entries[number]), at="2999-01-01T00:00:00.000000Z")
+        entries[number] = ahead.to_bytes()
+        data = archive(replace(made, entries=entries).files())
+        (tmp_path / "pack").write_bytes(data)
+        (found,) = said_by_the_other(made, [tmp_path / "pack"])
+        assert found.get("code", "") == code
+        if code:
+            assert refused(made, data) == code
+        else:
+            assert checked(made, data).entries_witnessed == made.sealed[-1]
+
+
+@pytest.mark.parametrize("time", [2**53 - 1, 2**63 - 1])
+def test_a_time_that_no_calendar_has_is_refused_as_any_that_is_ahead(
+    made: Making, time: int, tmp_path: Path
+) -> None:
+    data = archive(replace(made, cosigned_at=time).files())
+    assert refused(made, data) == "E-PACK-TIME"
+    (tmp_path / "pack").write_bytes(data)
+    (found,) = said_by_the_other(made, [tmp_path / "pack"])
+    assert found["code"] == "E-PACK-TIME"
+
+
 @pytest.mark.parametrize("name", ["", "/x", "../x", "a//b", "a/", ".hidden", "x" * 101, "a b", "ä"])
 def test_an_archive_has_plain_names_that_rise(name: str) -> None:
     with pytest.raises(ArchiveError, match="E-ARCHIVE"):
