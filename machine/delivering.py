@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from machine.console import Format, Verbatim, output
-from machine.files import create_file, open_regular, write_file
+from machine.files import create_file, read_regular, write_file
 from protocol.errors import UsageError
 
 
@@ -98,13 +98,14 @@ def read_toml(file: Path, *, code: str) -> dict[str, Any]:
     """A small file in TOML that somebody named.
 
     Raises:
-        UsageError: It cannot be read, or is not TOML (`code`).
+        UsageError: It cannot be read, has more than a mebibyte, or is not TOML (`code`).
     """
     try:
-        with open_regular(file) as opened:
-            return tomllib.loads(opened.read(_MOST_BYTES).decode("utf-8-sig"))
+        return tomllib.loads(read_regular(file, _MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", remedy="correct the path") from error
+        raise UsageError(
+            f"{file}: {error.strerror}", remedy="correct the path or the file"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{file} is not TOML: {error}", code=code, remedy="correct that place"

@@ -48,6 +48,22 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file that a person named, all of them.
+
+    Args:
+        most: So many bytes may it have; never is a part of a longer one taken for the whole.
+
+    Raises:
+        OSError: As `open_regular`; or it has more (EFBIG).
+    """
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"It has more than {most:,} bytes", str(path))
+    return data
+
+
 def mark_of(path: Path) -> tuple[int, ...]:
     """Values by which to distinguish two versions of a file; empty when there is none."""
     try:

@@ -140,6 +140,16 @@ def test_requests_are_counted_by_right_and_by_whether_they_were_in_time(
     assert rows == [["access", "2", "1", "1", "0", "0"], ["object", "2", "0", "0", "2", "1"]]
 
 
+def test_of_a_file_of_answers_that_is_too_long_no_part_is_taken_for_the_whole(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "answers.toml"
+    padding = "#" + "x" * (1 << 20) + "\n"
+    kept.write_text(padding + '[dpia."5.1"]\ntext = "I object."\nby = "A"\non = 2026-01-01\n')
+    error = shell.refused("evidence", "dpia", "--answers", kept, "--dir", installed, status=2)
+    assert "more than 1,048,576 bytes" in error["message"]
+
+
 def test_answers_are_kept_in_a_file_and_stand_in_the_document(
     shell: Shell, installed: Path, tmp_path: Path
 ) -> None:
