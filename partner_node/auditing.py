@@ -124,11 +124,12 @@ def open_copy(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Che
 def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
     """Write a log as of a checkpoint into a folder, the checkpoint last; how many files.
 
-    A copy of an earlier state in the same folder becomes this one.
+    A copy of an earlier state in the same folder becomes this one. Its files are closed to other
+    accounts: the log names people, and says when customers asked for what.
     """
     size, written = Checkpoint.from_text(note.text).size, 0
     for path, data in copied_files(log, size):
-        write_file(folder / path, data)
+        write_file(folder / path, data, mode=0o600)
         written += 1
-    write_file(folder / CHECKPOINT_FILE, note.to_bytes())
+    write_file(folder / CHECKPOINT_FILE, note.to_bytes(), mode=0o600)
     return written + 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.console import Format, FormatOption, Verbatim, output
+from machine.delivering import write_new
 from machine.files import open_regular, write_file
 from machine.text import how_many
 from partner_node.cli.asked_agreement import AgreementFile, asked_of
@@ -103,11 +104,9 @@ def own_words(
     from partner_node.notices.words import OwnWords, template, texts_of
 
     _home, agreed, party, node = _asked(directory, under, agreement)
-    if out.exists():
-        raise UsageError(f"{out} is there already", remedy="name another file: --out")
     texts = texts_of(agreed, party, node)
     before = OwnWords() if words is None else OwnWords.kept(_read(words), words.name, texts)
-    write_file(out, template(texts, before))
+    write_new(out, template(texts, before))
     output.result(
         {"file": str(out), "texts": len(texts), "said": len(before.said)},
         f"Wrote {out}: {how_many(len(texts), 'text')}, {len(before.said)} of them said before.",

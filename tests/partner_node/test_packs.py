@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from partner_node import packing
 from tests.partner_node.nodes import installed, node, shell
 from tests.shell import Shell
 
@@ -45,6 +49,22 @@ def test_a_pack_is_never_written_over_another_file(
     assert error["code"] == "E-PACK-OUT"
     assert (tmp_path / "n.pack").read_bytes() == b"mine"
     assert shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"] == []
+
+
+def test_a_file_that_appears_while_a_pack_is_made_is_kept(
+    shell: Shell, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = packing.write_archive
+
+    def meanwhile(*about: Any) -> None:
+        (tmp_path / "n.pack").write_bytes(b"mine")
+        write(*about)
+
+    monkeypatch.setattr(packing, "write_archive", meanwhile)
+    done = shell("evidence", "pack", "--out", "n.pack", "--dir", installed)
+    assert done.code == 2
+    assert "E-FILE" in done.err
+    assert (tmp_path / "n.pack").read_bytes() == b"mine"
 
 
 def test_a_file_that_cannot_be_read_is_named(shell: Shell, installed: Path, tmp_path: Path) -> None:
