@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from machine.plain_archive import MAX_FILE_BYTES
 from partner_node import packing
 from tests.partner_node.nodes import installed, node, shell
 from tests.shell import Shell
@@ -75,6 +76,21 @@ def test_a_file_that_cannot_be_read_is_named(shell: Shell, installed: Path, tmp_
     (tmp_path / "other").write_bytes(bytes(1024))
     words = ("evidence", "verify", tmp_path / "other", "--agreement", "ab" * 32)
     assert shell.refused(*words, status=3)["code"] == "E-PACK-FILES"
+
+
+def test_a_file_that_no_pack_can_have_is_named_before_anything_is_done(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "the minutes.pdf").write_bytes(b"%PDF")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    for name, words in (("the minutes.pdf", "can be called"), ("huge", "268,435,456 bytes")):
+        asked = ("evidence", "pack", "--out", "n.pack", "--with", tmp_path / name)
+        error = shell.refused(*asked, "--dir", installed, status=2)
+        assert error["code"] == "E-PACK-FILE"
+        assert words in error["message"]
+        assert name in error["message"]
+    assert shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"] == []
 
 
 def test_the_second_verifier_is_written_as_it_is(shell: Shell, tmp_path: Path) -> None:
