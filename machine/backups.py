@@ -149,7 +149,7 @@ def write_backup(
     )
     named = {part.role: contents[part.role][1] for part in manifest.parts}
     listed = json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False).encode("utf-8")
-    with replacing(out, mode=0o600) as draft:
+    with replacing(out, mode=0o600, is_new=True) as draft:
         with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
             for name, data in {_MANIFEST: listed, **named}.items():
                 entry = tarfile.TarInfo(name)

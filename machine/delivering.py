@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from machine.console import Format, Verbatim, output
-from machine.files import create_file, open_regular, write_file
+from machine.files import read_regular, write_file, write_new_file
 from protocol.errors import UsageError
 
 
@@ -64,6 +65,7 @@ def deliver(
     words: str,
     written: Written,
     out: Path | None,
+    is_public: bool,
 ) -> None:
     """Print a document, or write it and say so.
 
@@ -73,12 +75,13 @@ def deliver(
         lines: It for a terminal.
         words: How complete it is, said beside a file that is written.
         out: The file; its name says the form, and `written` what is printed about it.
+        is_public: Anybody may read it; else a file of it is closed to other accounts.
 
     Raises:
         UsageError: The file's name says no form, or it cannot be written.
     """
     if out is not None:
-        write_file(out, render(form_of(out)))
+        write_file(out, render(form_of(out)), mode=0o666 if is_public else 0o600)
         output.result(values | {"file": str(out)}, f"Wrote {out}.", words)
     elif written is Written.TEXT or written is Written.JSON:
         output.result(values, *(lines() if written is Written.TEXT else ()))
@@ -87,24 +90,24 @@ def deliver(
 
 
 def write_new(file: Path, text: str) -> None:
-    """Write a text that people go on with; raises UsageError where the file is there already."""
-    try:
-        create_file(file, text.encode("utf-8"))
-    except FileExistsError as error:
-        raise UsageError(f"{file} is there already", remedy="name another file") from error
+    """Write a text that people go on with, mode 0600; raises UsageError where there is a file."""
+    if os.path.lexists(file):
+        raise UsageError(f"{file} is there already", remedy="name another file")
+    write_new_file(file, text, mode=0o600)
 
 
 def read_toml(file: Path, *, code: str) -> dict[str, Any]:
     """A small file in TOML that somebody named.
 
     Raises:
-        UsageError: It cannot be read, or is not TOML (`code`).
+        UsageError: It cannot be read, has more than a mebibyte, or is not TOML (`code`).
     """
     try:
-        with open_regular(file) as opened:
-            return tomllib.loads(opened.read(_MOST_BYTES).decode("utf-8-sig"))
+        return tomllib.loads(read_regular(file, _MOST_BYTES).decode("utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}", remedy="correct the path") from error
+        raise UsageError(
+            f"{file}: {error.strerror}", remedy="correct the path or the file"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{file} is not TOML: {error}", code=code, remedy="correct that place"

@@ -25,6 +25,8 @@ from protocol.errors import UsageError
 _DRAFT_END: Final = ".part"
 #: Errors that a full disk, a quota or a limit of file sizes gives.
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: Errors that a file system without second names of files gives (FAT, some network drives).
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 #: Most attempts to make a draft: another process may remove or lock one before we lock it.
 _MOST_DRAFTS: Final = 20
 
@@ -46,6 +48,22 @@ def open_regular(path: Path) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file that a person named, all of them.
+
+    Args:
+        most: So many bytes may it have; never is a part of a longer one taken for the whole.
+
+    Raises:
+        OSError: As `open_regular`; or it has more (EFBIG).
+    """
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"It has more than {most:,} bytes", str(path))
+    return data
 
 
 def mark_of(path: Path) -> tuple[int, ...]:
@@ -88,10 +106,13 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, *, mode: int = 0o666, temporary: Path | None = None, is_new: bool = False
+) -> Iterator[Path]:
     """Yield a new empty file beside `path` that replaces it at the end, unless the block raises.
 
     Args:
+        is_new: Nothing is replaced: what is there at the end, or appeared meanwhile, is kept.
         mode: The file's mode, to which the umask applies. Missing folders are closed to other
             accounts when the file is.
         temporary: The path to use for it, in the folder of `path`, for callers that record it to
@@ -100,7 +121,7 @@ def replacing(path: Path, *, mode: int = 0o666, temporary: Path | None = None) -
     Raises:
         UsageError: The file cannot be written (E-FILE).
     """
-    with _replacing(path, mode, temporary) as (draft, _):
+    with _replacing(path, mode, temporary, is_new=is_new) as (draft, _):
         yield draft
 
 
@@ -114,8 +135,18 @@ def create_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     with _drafted(path, mode) as (draft, descriptor):
         _write_all(descriptor, data)
         os.fsync(descriptor)
-        os.link(draft, path)  # unlike a rename, this refuses to replace a file
+        _name_new(draft, path)
         sync_folder(path.parent)
+
+
+def write_new_file(path: Path, data: bytes | str, *, mode: int = 0o666) -> None:
+    """As `write_file`, and never replaces what is there, nor follows a link.
+
+    Raises:
+        UsageError: There is something at `path`, or the file cannot be written (E-FILE).
+    """
+    with _replacing(path, mode, None, is_new=True) as (_, descriptor):
+        _write_all(descriptor, data.encode("utf-8") if isinstance(data, str) else data)
 
 
 def new_for_owner(path: Path) -> int:
@@ -205,15 +236,29 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _name_new(draft: Path, path: Path) -> None:
+    """Give a draft its name, unless something has it; raises OSError."""
+    try:
+        os.link(draft, path)  # unlike a rename, this refuses to replace a file
+    except OSError as error:
+        if error.errno not in _NO_LINKS or os.path.lexists(path):
+            raise
+        draft.replace(path)
+
+
 @contextmanager
-def _replacing(path: Path, mode: int, named: Path | None) -> Iterator[tuple[Path, int]]:
+def _replacing(
+    path: Path, mode: int, named: Path | None, *, is_new: bool = False
+) -> Iterator[tuple[Path, int]]:
     """Like `replacing`, and yields a descriptor of the draft too."""
     try:
+        if is_new and os.path.lexists(path):  # before work is done in vain
+            raise FileExistsError(errno.EEXIST, "there is something of that name", str(path))
         _make_folder(path.parent, mode=0o777 if mode & 0o077 else 0o700)
         with _drafted(path, mode, named) as (draft, descriptor):
             yield draft, descriptor
             os.fsync(descriptor)
-            draft.replace(path)
+            (_name_new if is_new else os.replace)(draft, path)
             sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -299,7 +344,13 @@ def _unwritable(path: Path, error: OSError) -> UsageError:
     return UsageError(
         f"{path} cannot be written: {error.strerror or error}",
         code="E-FILE",
-        remedy="free room on its disk, or raise this account's limit"
-        if error.errno in _NO_ROOM
-        else "name a file in a folder that this account may write to",
+        remedy=_way_out(error),
     )
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in _NO_ROOM:
+        return "free room on its disk, or raise this account's limit"
+    if error.errno == errno.EEXIST:
+        return "name another file; what is there is kept"
+    return "name a file in a folder that this account may write to"

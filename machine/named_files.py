@@ -32,10 +32,10 @@ def read_named(path: Path, most: int, *, code: str, remedy: str = "name the righ
 
 
 def write_within(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
-    """Write files by their paths in a folder, in their order; how many."""
+    """Write files by their paths in a folder, in their order, closed to others; how many."""
     written = 0
     for name, data in files:
-        write_file(folder / name, data)
+        write_file(folder / name, data, mode=0o600)
         written += 1
     return written
 

@@ -16,8 +16,9 @@ _BLOCK: Final = 512
 _END: Final = bytes(2 * _BLOCK)
 _PART: Final = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
 _NAME: Final = re.compile(rf"(?=.{{1,100}}\Z){_PART}(/{_PART})*")
-_MAX_SIZE: Final = 8**11 - 1
 MAX_FILES: Final = 1 << 20
+#: Whoever reads an archive has one file of it in memory at a time.
+MAX_FILE_BYTES: Final = 1 << 28
 
 
 class PlainArchive(Mapping[str, bytes]):
@@ -97,8 +98,13 @@ def _named(header: bytes) -> tuple[str, int]:
     raise _malformed("a header is not as it has to be")
 
 
+def is_name(name: str) -> bool:
+    """Whether a file in an archive may have that name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _header(name: str, size: int) -> bytes:
-    if not _NAME.fullmatch(name) or not 0 <= size <= _MAX_SIZE:
+    if not is_name(name) or not 0 <= size <= MAX_FILE_BYTES:
         raise _malformed(f"no name of a file in an archive, or too large: {name[:120]!r}")
     parts = (
         name.encode("ascii").ljust(100, b"\0"), b"0000644\0", b"0000000\0", b"0000000\0",

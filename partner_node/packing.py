@@ -95,7 +95,7 @@ def write_pack(
     listed = manifest.to_bytes()
     files |= {MANIFEST: _just(listed), NOTE: _just(manifest.note(key).to_bytes())}
     digest = hashlib.sha256(listed).hexdigest()
-    with replacing(out, mode=0o600) as draft:
+    with replacing(out, mode=0o600, is_new=True) as draft:
         with draft.open("wb") as file:
             write_archive(file, ((name, files[name]()) for name in sorted(files)))
         with store.transaction():  # before it is there: what was given out is in the log

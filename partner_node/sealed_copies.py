@@ -54,7 +54,7 @@ def copy_seals(store: NodeStore, folder: Path, size: int) -> int:
     """Write the opened seals of a log's states up to a size beside its copy; how many files."""
     written = 0
     for name, data in seal_files(store, size):
-        write_file(folder / FOLDER / name, data)
+        write_file(folder / FOLDER / name, data, mode=0o600)
         written += 1
     return written
 

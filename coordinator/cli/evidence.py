@@ -24,6 +24,7 @@ from protocol.evidence.answers import (
     form_called,
     read_answers,
 )
+from protocol.evidence.document import Audience
 from protocol.evidence.forms import Form
 from protocol.evidence.forms_of import AT_COORDINATOR
 from protocol.evidence.plain import as_lines
@@ -73,6 +74,7 @@ def _command(form: Form) -> Callable[..., None]:
             words=document.share_words,
             written=format,
             out=out,
+            is_public=document.audience is Audience.PUBLIC,
         )
 
     return command

@@ -132,7 +132,7 @@ def prove(
     """A proof that an entry is in the log, which others check offline; nothing else is in it."""
     with _store(directory) as (config, store):
         proof, key = proof_of(store.log, number, _signed(config, store)), _key(config)
-    write_file(out, proof.to_bytes())
+    write_file(out, proof.to_bytes(), mode=0o600)
     said = Checkpoint.from_text(proof.note.text)
     output.result(
         {**_named(said), "number": number, "file": str(out), "key": str(key)},

@@ -103,4 +103,5 @@ def attacks(
         words=page.about_words,
         written=format,
         out=out,
+        is_public=True,
     )

@@ -26,6 +26,7 @@ from protocol.evidence.answers import (
     form_called,
     read_answers,
 )
+from protocol.evidence.document import Audience
 from protocol.evidence.forms import Form
 from protocol.evidence.forms_of import AT_NODE
 from protocol.evidence.plain import as_lines
@@ -116,6 +117,7 @@ def _deliver(
         words=document.share_words,
         written=written,
         out=out,
+        is_public=document.audience is Audience.PUBLIC,
     )
 
 

@@ -199,9 +199,9 @@ def prove(
         else:
             proof = proof_of(log, number, _signed(home, log))
         data, key = log.entry(number), _key(home)
-    write_file(out, proof.to_bytes())
+    write_file(out, proof.to_bytes(), mode=0o600)
     if entry is not None:
-        write_file(entry, data)
+        write_file(entry, data, mode=0o600)
     said = Checkpoint.from_text(proof.note.text)
     witnesses = [one.name for one in proof.note.signatures[1:]]
     output.result(

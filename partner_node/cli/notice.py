@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from machine.console import Format, FormatOption, Verbatim, output
+from machine.delivering import write_new
 from machine.files import write_file
 from machine.named_files import read_named
 from machine.text import how_many
@@ -104,11 +105,9 @@ def own_words(
     from partner_node.notices.words import OwnWords, template, texts_of
 
     _home, agreed, party, node = _asked(directory, under, agreement)
-    if out.exists():
-        raise UsageError(f"{out} is there already", remedy="name another file: --out")
     texts = texts_of(agreed, party, node)
     before = OwnWords() if words is None else OwnWords.kept(_read(words), words.name, texts)
-    write_file(out, template(texts, before))
+    write_new(out, template(texts, before))
     output.result(
         {"file": str(out), "texts": len(texts), "said": len(before.said)},
         f"Wrote {out}: {how_many(len(texts), 'text')}, {len(before.said)} of them said before.",

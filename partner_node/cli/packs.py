@@ -13,9 +13,9 @@ import typer
 
 from machine.console import Format, FormatOption, output
 from machine.delivering import read_toml, write_new
-from machine.files import open_regular
+from machine.files import open_regular, read_regular
 from machine.log_table import entries_words
-from machine.plain_archive import PlainArchive
+from machine.plain_archive import MAX_FILE_BYTES, PlainArchive, is_name
 from machine.text import how_many, shown
 from partner_node.agreement_files import read_agreement
 from partner_node.cli.attack_files import ReadAttacks, read_attacks
@@ -30,7 +30,7 @@ from protocol.errors import UsageError
 from protocol.evidence.answers import BAD_ANSWERS, read_answers
 from protocol.evidence.forms_of import AT_NODE
 from protocol.evidence.writing import rendered
-from protocol.pack.checking import CheckedPack, check_pack
+from protocol.pack.checking import DOCUMENTS, CheckedPack, check_pack
 
 _WRITTEN = ("md", "html", "jsonld")
 _VERIFIER = "verifier.mjs"
@@ -171,9 +171,15 @@ def _attached(files: list[Path] | tuple[Path, ...]) -> dict[str, bytes]:
         name = f"with/{file.name}"
         if name in found:
             raise UsageError(f"two files are called {file.name}", remedy="rename one of them")
+        if not is_name(f"{DOCUMENTS}{name}"):
+            raise UsageError(
+                f"no file in a pack can be called {file.name}",
+                code="E-PACK-FILE",
+                remedy="rename it: at most 80 letters of English, digits, dots, _ and -, "
+                "not a dot first",
+            )
         try:
-            with open_regular(file) as opened:
-                found[name] = opened.read()
+            found[name] = read_regular(file, MAX_FILE_BYTES)
         except OSError as error:
             raise UsageError(
                 f"{file} cannot be read: {error.strerror}",

@@ -9,6 +9,7 @@ from typing import Any, Final
 from protocol.errors import MalformedError, RuleError, UsageError
 from protocol.evidence.document import Answer, Document, State
 from protocol.evidence.forms import Form
+from protocol.evidence.forms_of import DOCUMENTS
 from protocol.strict import Fields, near
 
 _MOST: Final = 20_000
@@ -23,10 +24,16 @@ def read_answers(values: Mapping[str, Any], form: Form, today: date) -> dict[str
         values: A file's content: a table for each document, in it one for each field.
 
     Raises:
-        UsageError: A field is unknown or asks nothing, or an answer has not what it needs
-            (E-EVIDENCE-ANSWERS).
+        UsageError: A document or a field is unknown, a field asks nothing, or an answer has not
+            what it needs (E-EVIDENCE-ANSWERS).
     """
     found = {}
+    for name in values:
+        if name not in DOCUMENTS:
+            raise _refused(
+                f"there is no document {name!r}{near(name, DOCUMENTS)}; there are "
+                + ", ".join(DOCUMENTS)
+            )
     known = [one.key for one in form.asked if one.judge]
     said = values.get(form.kind, {})
     if not isinstance(said, Mapping):

@@ -24,3 +24,5 @@ AT_COORDINATOR: Final[Mapping[str, Form]] = {
     "processor": processor.FORM,
     "registry": registry.FORM,
 }
+#: On either side, each once.
+DOCUMENTS: Final = tuple(dict.fromkeys([*AT_NODE, *AT_COORDINATOR]))

@@ -155,7 +155,7 @@ function archive(path) {
     const name = data.toString("latin1", at, at + 100).replace(/\0+$/, "");
     const size = parseInt(data.toString("latin1", at + 124, at + 135), 8);
     const fits = NAME.test(name) && size >= 0 && header(name, size).equals(data.subarray(at, at + 512));
-    need(fits && name > last, "E-ARCHIVE", "a header is not as it has to be, or names do not rise");
+    need(fits && name > last && size <= 2 ** 28, "E-ARCHIVE", "a header is not as it has to be");
     const end = at + 512 + size;
     files.set(name, data.subarray(at + 512, end));
     [at, last] = [end + ((512 - (size % 512)) % 512), name];

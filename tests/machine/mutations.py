@@ -756,7 +756,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ),
     (
         BACKUPS,
-        "with replacing(out, mode=0o600) as draft:",
+        "with replacing(out, mode=0o600, is_new=True) as draft:",
         "with replacing(out) as draft:",
         BACKED_UP + "test_what_is_put_back_is_what_was_backed_up_and_private",
     ),
@@ -782,15 +782,21 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     # files
     (
         FILES,
-        "            os.fsync(descriptor)\n            draft.replace(path)\n",
-        "            draft.replace(path)\n",
+        "            os.fsync(descriptor)\n            (_name_new",
+        "            (_name_new",
         WRITTEN + "test_what_is_written_is_synced_before_it_has_its_name_and_the_name_after",
     ),
     (
         FILES,
-        "            draft.replace(path)\n            sync_folder(path.parent)\n",
-        "            draft.replace(path)\n",
+        "os.replace)(draft, path)\n            sync_folder(path.parent)\n",
+        "os.replace)(draft, path)\n",
         WRITTEN + "test_what_is_written_is_synced_before_it_has_its_name_and_the_name_after",
+    ),
+    (
+        FILES,
+        "(_name_new if is_new else os.replace)(draft, path)",
+        "os.replace(draft, path)",
+        WRITTEN + "test_a_new_file_takes_no_other_s_place_nor_what_appeared_meanwhile",
     ),
     (
         FILES,

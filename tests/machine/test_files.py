@@ -22,6 +22,7 @@ from machine.files import (
     open_regular,
     replacing,
     write_file,
+    write_new_file,
 )
 from protocol.errors import KeystoreError, UsageError
 from tests.kills import killed_before_every_call
@@ -219,6 +220,38 @@ def test_the_mode_is_the_umasks_but_never_wider_than_asked(tmp_path: Path) -> No
         os.umask(before)
     modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.rglob("*")}
     assert modes == {"closed": 0o700, "private": 0o600, "open": 0o777, "public": 0o666}
+
+
+def test_a_new_file_takes_no_other_s_place_nor_what_appeared_meanwhile(tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "file", tmp_path / "elsewhere"
+    path.symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="something of that name") as caught:
+        write_new_file(path, NEW)
+    assert (caught.value.code, elsewhere.exists()) == ("E-FILE", False)
+    assert "what is there is kept" in caught.value.remedy
+    path.unlink()
+    with (
+        pytest.raises(UsageError, match="File exists"),
+        replacing(path, is_new=True) as draft,
+    ):
+        draft.write_bytes(NEW)
+        path.write_bytes(OLD)
+    assert path.read_bytes() == OLD
+    assert not drafts(tmp_path)
+
+
+def test_a_new_file_is_written_where_a_file_has_one_name_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(draft: Path, path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", fail)
+    write_new_file(tmp_path / "file", NEW)
+    assert (tmp_path / "file").read_bytes() == NEW
+    with pytest.raises(UsageError, match="E-FILE"):
+        write_new_file(tmp_path / "file", OLD)
+    assert not drafts(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "a b\n'"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -138,6 +139,33 @@ def test_requests_are_counted_by_right_and_by_whether_they_were_in_time(
                 register.answer(number, {}, answered)
     rows = fields_of(shell, installed, "record")["requests"]["table"]["rows"]
     assert rows == [["access", "2", "1", "1", "0", "0"], ["object", "2", "0", "0", "2", "1"]]
+
+
+def test_a_document_that_is_not_for_the_public_is_closed_to_other_accounts(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        for document in AT_NODE:
+            out = tmp_path / "out" / f"{document}.md"
+            shell.json("evidence", document, "--out", out, "--dir", installed)
+        shell.json("evidence", "answers", "dpia", "--out", tmp_path / "out" / "a.toml")
+    finally:
+        os.umask(before)
+    written = list((tmp_path / "out").iterdir())
+    assert len(written) == len(AT_NODE) + 1
+    readable = {one.name for one in written if one.stat().st_mode & 0o077}
+    assert readable == {"arrangement.md", "registry.md"}
+
+
+def test_of_a_file_of_answers_that_is_too_long_no_part_is_taken_for_the_whole(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "answers.toml"
+    padding = "#" + "x" * (1 << 20) + "\n"
+    kept.write_text(padding + '[dpia."5.1"]\ntext = "I object."\nby = "A"\non = 2026-01-01\n')
+    error = shell.refused("evidence", "dpia", "--answers", kept, "--dir", installed, status=2)
+    assert "more than 1,048,576 bytes" in error["message"]
 
 
 def test_answers_are_kept_in_a_file_and_stand_in_the_document(

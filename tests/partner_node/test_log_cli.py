@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -212,6 +213,20 @@ def test_an_entry_that_there_is_not_is_not_proved(
     assert not (tmp_path / "proof").exists()
     words = ("log", "check-proof", tmp_path / "proof", "--key", "k")
     assert shell.refused(*words, status=2)["code"] == "E-LOG-FILE"
+
+
+def test_what_is_copied_of_the_log_is_closed_to_other_accounts(
+    shell: Shell, logging: Path, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        shell.json("log", "export", tmp_path / "copy", "--dir", logging)
+        files = ("--out", tmp_path / "proof", "--entry", tmp_path / "entry")
+        shell.json("log", "prove", 1, *files, "--dir", logging)
+    finally:
+        os.umask(before)
+    written = [tmp_path / "proof", tmp_path / "entry", *(tmp_path / "copy").rglob("*")]
+    assert [str(one) for one in written if one.stat().st_mode & 0o077] == []
 
 
 def test_a_copy_is_checked_without_the_node(shell: Shell, logging: Path, tmp_path: Path) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from machine.plain_archive import MAX_FILE_BYTES
+from partner_node import packing
 from tests.partner_node.nodes import installed, node, shell
 from tests.shell import Shell
 
@@ -47,6 +52,22 @@ def test_a_pack_is_never_written_over_another_file(
     assert shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"] == []
 
 
+def test_a_file_that_appears_while_a_pack_is_made_is_kept(
+    shell: Shell, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = packing.write_archive
+
+    def meanwhile(*about: Any) -> None:
+        (tmp_path / "n.pack").write_bytes(b"mine")
+        write(*about)
+
+    monkeypatch.setattr(packing, "write_archive", meanwhile)
+    done = shell("evidence", "pack", "--out", "n.pack", "--dir", installed)
+    assert done.code == 2
+    assert "E-FILE" in done.err
+    assert (tmp_path / "n.pack").read_bytes() == b"mine"
+
+
 def test_a_file_that_cannot_be_read_is_named(shell: Shell, installed: Path, tmp_path: Path) -> None:
     words = ("evidence", "pack", "--out", "n.pack", "--with", tmp_path / "none", "--dir", installed)
     assert shell.refused(*words, status=2)["code"] == "E-PACK-FILE"
@@ -55,6 +76,21 @@ def test_a_file_that_cannot_be_read_is_named(shell: Shell, installed: Path, tmp_
     (tmp_path / "other").write_bytes(bytes(1024))
     words = ("evidence", "verify", tmp_path / "other", "--agreement", "ab" * 32)
     assert shell.refused(*words, status=3)["code"] == "E-PACK-FILES"
+
+
+def test_a_file_that_no_pack_can_have_is_named_before_anything_is_done(
+    shell: Shell, installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "the minutes.pdf").write_bytes(b"%PDF")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    for name, words in (("the minutes.pdf", "can be called"), ("huge", "268,435,456 bytes")):
+        asked = ("evidence", "pack", "--out", "n.pack", "--with", tmp_path / name)
+        error = shell.refused(*asked, "--dir", installed, status=2)
+        assert error["code"] == "E-PACK-FILE"
+        assert words in error["message"]
+        assert name in error["message"]
+    assert shell.json("log", "show", "--kind", "pack", "--dir", installed)["entries"] == []
 
 
 def test_the_second_verifier_is_written_as_it_is(shell: Shell, tmp_path: Path) -> None:

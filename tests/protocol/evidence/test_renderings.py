@@ -238,6 +238,14 @@ def test_an_answer_that_is_not_right_is_refused(values: object, named: str) -> N
     assert refused.value.code == "E-EVIDENCE-ANSWERS"
 
 
+def test_answers_to_a_document_that_there_is_not_are_not_lost_in_silence() -> None:
+    answer = {"necessity": {"text": "I object.", "by": "A", "on": date(2026, 1, 1)}}
+    with pytest.raises(UsageError, match="did you mean 'dpia'") as refused:
+        read_answers({"dpai": answer}, AT_NODE["dpia"], NOW.date())
+    assert refused.value.code == "E-EVIDENCE-ANSWERS"
+    assert read_answers({"ccpa": answer}, AT_NODE["dpia"], NOW.date()) == {}, "another document's"
+
+
 def test_a_document_that_there_is_not_is_named() -> None:
     with pytest.raises(UsageError, match="did you mean 'registry'"):
         form_called("registy", AT_COORDINATOR)

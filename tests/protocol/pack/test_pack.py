@@ -17,7 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import protocol.pack
-from machine.plain_archive import PlainArchive, write_archive
+from machine import plain_archive
+from machine.plain_archive import MAX_FILE_BYTES, PlainArchive, write_archive
 from protocol.agreement.hand_over import HandOver
 from protocol.agreement.hand_overs import HandOvers
 from protocol.errors import ArchiveError, FedsegError
@@ -236,6 +237,29 @@ def test_an_archive_has_plain_names_that_rise(name: str) -> None:
         write_archive(io.BytesIO(), [("b", b""), ("a", b"")])
     with pytest.raises(ArchiveError, match="E-ARCHIVE"):
         write_archive(io.BytesIO(), [("a", b""), ("a", b"")])
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_no_file_of_a_pack_takes_more_memory_than_one_may(
+    made: Making, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    size = MAX_FILE_BYTES + more
+    with monkeypatch.context() as patch:
+        patch.setattr(plain_archive, "MAX_FILE_BYTES", size)
+        head = plain_archive._header("agreements/x.json", size)
+    pack = tmp_path / "pack"
+    with pack.open("wb") as file:  # a hole, which takes no room on the disk
+        file.write(head)
+        file.truncate(512 + size + -size % 512 + 1024)
+    (found,) = said_by_the_other(made, [pack])
+    with pack.open("rb") as file:
+        if more:
+            with pytest.raises(ArchiveError, match="too large"):
+                PlainArchive(file)
+            assert found["code"] == "E-ARCHIVE"
+        else:
+            assert list(PlainArchive(file)) == ["agreements/x.json"]
+            assert found["code"] == "E-PACK-FILES", "an archive, but no pack"
 
 
 def test_an_archive_is_what_tar_reads(made: Making, tmp_path: Path) -> None:
