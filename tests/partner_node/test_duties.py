@@ -14,6 +14,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -392,6 +393,8 @@ def test_a_watch_tells_a_change_while_it_lasts_and_ends_with_a_signal(lab: Lab) 
         [*program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as watching:
         assert watching.stdout is not None
+        bound = Timer(60, watching.kill)  # who tells nothing is not waited for
+        bound.start()
         try:
             first = json.loads(watching.stdout.readline())
             assert first["event"] == "standing"
@@ -405,4 +408,5 @@ def test_a_watch_tells_a_change_while_it_lasts_and_ends_with_a_signal(lab: Lab) 
             watching.send_signal(signal.SIGTERM)
             assert (watching.wait(timeout=20), watching.stdout.read()) == (0, "")
         finally:
+            bound.cancel()
             watching.kill()
