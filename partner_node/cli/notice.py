@@ -253,6 +253,7 @@ def centre(
     """Pages for your site: what is done, and a form that saves what `feedback import` reads."""
     from partner_node.notices.catalogue import catalogue_of
     from partner_node.notices.centre import Told, pages
+    from partner_node.notices.loading import loaded_by
     from partner_node.notices.published import Publications
 
     asked = _asked(directory, under, agreement)
@@ -278,6 +279,12 @@ def centre(
     warnings = [
         f"{out / f'notice-{name}.html'} is not published yet: fedseg-node notice publish"
         for name in unpublished
+    ]
+    warnings += [
+        f"{out / f'notice-{one.notice.language}.html'} is the page that you published, which may "
+        f"load, send or run something: {', '.join(loaded)}"
+        for one in told
+        if one.published is not None and (loaded := loaded_by(one.published))
     ]
     output.warn(warnings)
     output.result(

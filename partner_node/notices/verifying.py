@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,8 +16,8 @@ from protocol.errors import UsageError
 #: Differences that are told, and words of each.
 _MOST_TOLD: Final = 10
 _MOST_WORDS: Final = 12
-#: Longer texts are compared by their hash alone: comparing takes the square of their words.
-_MOST_COMPARED: Final = 50_000
+#: Texts with more pairs of equal words are compared by their hash alone: comparing takes as long.
+_MOST_PAIRS: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,8 @@ def _nearest(
 
 def _within(own: list[str], words: list[str]) -> list[str]:
     """The part of a page between the first and the last place that is like a text of ours."""
+    if not _is_compared(own, words):
+        return words
     blocks = [
         block
         for block in difflib.SequenceMatcher(None, own, words, autojunk=False).get_matching_blocks()
@@ -133,7 +136,7 @@ def _within(own: list[str], words: list[str]) -> list[str]:
 
 
 def _differences(own: list[str], words: list[str]) -> list[Difference]:
-    if max(len(own), len(words)) > _MOST_COMPARED:
+    if not _is_compared(own, words):
         return []
     matcher = difflib.SequenceMatcher(None, own, words, autojunk=False)
     found = (
@@ -142,6 +145,11 @@ def _differences(own: list[str], words: list[str]) -> list[Difference]:
         if kind != "equal"
     )
     return list(dict.fromkeys(found))[:_MOST_TOLD]
+
+
+def _is_compared(own: list[str], words: list[str]) -> bool:
+    there = Counter(words)
+    return sum(there[word] for word in own) <= _MOST_PAIRS
 
 
 def _some(words: list[str]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Final
@@ -67,12 +68,15 @@ class _Seen(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._unseen: list[str] = []
+        self._open: Counter[str] = Counter()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "body":  # a head need not be closed
             self._unseen.clear()
+            self._open.clear()
         if tag in _UNSEEN:
             self._unseen.append(tag)
+            self._open[tag] += 1
         if tag not in _INLINE:
             self.parts.append(" ")
 
@@ -81,9 +85,11 @@ class _Seen(HTMLParser):
             self.parts.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self._unseen:
-            while self._unseen.pop() != tag:
-                pass
+        if self._open[tag]:
+            last = ""
+            while last != tag:
+                last = self._unseen.pop()
+                self._open[last] -= 1
         if tag not in _INLINE:
             self.parts.append(" ")
 
@@ -91,12 +97,21 @@ class _Seen(HTMLParser):
         if not self._unseen:
             self.parts.append(data)
 
+    def end(self) -> None:
+        """Take the text after the last tag, where the page ends in text.
+
+        A tag or comment that nothing ends is not shown, nor what comes after it. `close` would try
+        to read each character of it as the beginning of another, which takes hours.
+        """
+        if "<" not in self.rawdata:
+            self.close()
+
 
 def seen_in(data: bytes, *, name: str) -> str:
     """The text of a file that a reader sees; a file that ends in .md or .txt is all text.
 
     Raises:
-        UsageError: It is too large, or not in UTF-8 (E-NOTICE-FILE).
+        UsageError: It is too large, not in UTF-8, or cannot be read as a page (E-NOTICE-FILE).
     """
     if len(data) > MAX_BYTES:
         raise UsageError(
@@ -115,8 +130,15 @@ def seen_in(data: bytes, *, name: str) -> str:
     if name.endswith((".md", ".txt")):
         return text
     seen = _Seen()
-    seen.feed(text)
-    seen.close()
+    try:
+        seen.feed(text)
+        seen.end()
+    except AssertionError as error:  # what html.parser says of some declarations
+        raise UsageError(
+            f"{name} has a declaration that no page has",
+            code="E-NOTICE-FILE",
+            remedy="save the page again; a notice has none",
+        ) from error
     return "".join(seen.parts)
 
 

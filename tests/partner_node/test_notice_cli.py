@@ -337,6 +337,18 @@ def test_the_privacy_centre_has_the_published_notice_and_says_which_are_not(
     assert shell.json("notice", "centre", "--out", "site", "--dir", ours)["unpublished"] == []
 
 
+def test_of_a_published_page_that_loads_something_the_centre_warns(
+    shell: Shell, ours: Path
+) -> None:
+    shell.json("notice", "render", "--out", "n.html", "--dir", ours)
+    page = Path("n.html").read_text().replace("<body>", '<body><img alt="" src="//x.example/i">')
+    Path("n.html").write_text(page)
+    shell.json("notice", "publish", "n.html", "--dir", ours)
+    words = ("notice", "centre", "--out", "site", "--language", "en", "--dir", ours)
+    (warned,) = shell.json(*words)["warnings"]
+    assert warned.endswith("load, send or run something: img, src")
+
+
 def test_the_privacy_centre_takes_own_words_for_each_language(shell: Shell, ours: Path) -> None:
     shell.json("notice", "words", "--out", "own.toml", "--dir", ours)
     file = Path("own.toml")

@@ -8,13 +8,15 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import process_time
 from typing import Any
 
 import pytest
 
-from partner_node.notices import visible, written
+from partner_node.notices import verifying, visible, written
 from partner_node.notices.catalogue import catalogue_of, languages
 from partner_node.notices.facts import NoticeFacts
+from partner_node.notices.loading import loaded_by
 from partner_node.notices.notice import Notice, render
 from partner_node.notices.words import NodeTexts, OwnWords, template, texts_of
 from protocol.agreement.document import Agreement
@@ -335,7 +337,45 @@ def test_a_head_that_is_not_closed_hides_no_text() -> None:
     assert visible.seen_in(b"<head><title>a</title><body>b</body>", name="x.html").split() == ["b"]
 
 
-@pytest.mark.parametrize("data", [b"\xff", b"x" * (visible.MAX_BYTES + 1)])
+@pytest.mark.parametrize(
+    "part", ["<!--", "<![CDATA[", "<?", "<a ", '<a "', "</a ", "<svg>", "<svg></title>", "the "]
+)
+def test_no_page_takes_long_to_read_or_compare(part: str) -> None:
+    page = "<p>seen " + part * (visible.MAX_BYTES // len(part) - 4)
+    if part == "<svg></title>":
+        page = "<svg>" * 90_000 + "</title>" * 70_000
+    own = ("the cat sat on the mat and " * 170).split()
+    began = process_time()
+    text = visible.seen_in(page.encode(), name="x.html")
+    verifying._within(own, visible.words_of(text))
+    verifying._differences(own, visible.words_of(text))
+    assert process_time() - began < 15
+
+
+def test_what_nothing_ends_is_not_seen_and_the_text_at_the_end_is() -> None:
+    for page in (b"<p>a</p><!-- b", b"<p>a</p><b c", b"<p>a <b c='d>e", b"<p>a<![CDATA[b"):
+        assert visible.seen_in(page, name="x.html").split() == ["a"]
+    assert visible.seen_in(b"<p>a &amp", name="x.html").split() == ["a", "&"]
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ("<script src=x></script>", ["script", "src"]),
+        ("<p><img alt=x>", ["img"]),
+        ("<p onclick='x'>", ["onclick"]),
+        ("<style>p { background: url(//x) }</style>", ["style"]),
+        ("<p style='background:URL(x)'>", ["style"]),
+        ("<a href='javascript:x'>", ["href"]),
+        ("<meta http-equiv=refresh content=0>", ["http-equiv"]),
+        ("<p>url( <a href='https://x.example'>x</a>", []),
+    ],
+)
+def test_what_a_page_loads_sends_or_runs_is_found(page: str, found: list[str]) -> None:
+    assert loaded_by(page) == found
+
+
+@pytest.mark.parametrize("data", [b"\xff", b"x" * (visible.MAX_BYTES + 1), b"<![a<![a"])
 def test_what_is_no_page_is_refused(data: bytes) -> None:
     with pytest.raises(FedsegError) as refused:
         visible.seen_in(data, name="x.html")
