@@ -5,6 +5,7 @@ A copy is laid out as C2SP tlog-tiles says (`checkpoint`, `tile/…`), so that o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from machine.files import open_regular, write_file
 from partner_node.store.audit_log import AuditLog
-from protocol.errors import LogError, UsageError
-from protocol.log.checking import LogReader
+from protocol.errors import FedsegError, LogError, UsageError
+from protocol.log.checking import LogReader, check_states
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.copies import CopiedLog, copied_files
 from protocol.log.names import key_of_log
@@ -121,12 +122,38 @@ def open_copy(folder: Path, keys: Sequence[VerifierKey]) -> tuple[CopiedLog, Che
     return copied, checkpoint
 
 
+def check_continues(log: LogReader, file: Path) -> None:
+    """Check that a log continues the checkpoint in a file that a newer one is to replace.
+
+    Whoever kept it could show by it that the log is another one, or shorter: that is not written
+    over. Nothing is checked where there is no file.
+
+    Raises:
+        LogError: The log is not the one that it was (E-LOG-FORKED), or shorter (E-LOG-SHORT).
+        MalformedError: The file is no checkpoint (E-LOG-FORMAT).
+        UsageError: It cannot be read.
+    """
+    if not os.path.lexists(file):
+        return
+    data = read_file(file, MAX_NOTE_BYTES)
+    try:
+        check_states(log, [Checkpoint.from_text(Note.parse(data).text)])
+    except FedsegError as error:
+        raise type(error)(
+            f"{file} is kept: {error.message}",
+            code=error.code,
+            remedy=f"name another file or folder. {error.remedy}",
+        ) from error
+
+
 def copy_log(log: AuditLog, note: Note, folder: Path) -> int:
     """Write a log as of a checkpoint into a folder, the checkpoint last; how many files.
 
-    A copy of an earlier state in the same folder becomes this one. Its files are closed to other
+    A copy of an earlier state in the same folder becomes this one; raises as `check_continues`
+    where one of another log is there, or of more than this log has. Its files are closed to other
     accounts: the log names people, and says when customers asked for what.
     """
+    check_continues(log, folder / CHECKPOINT_FILE)
     size, written = Checkpoint.from_text(note.text).size, 0
     for path, data in copied_files(log, size):
         write_file(folder / path, data, mode=0o600)

@@ -13,6 +13,7 @@ from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.text import how_many
 from partner_node.auditing import (
+    check_continues,
     check_follows,
     copy_log,
     open_copy,
@@ -75,12 +76,19 @@ def show(
 
 @app.command("checkpoint")
 def checkpoint(
-    out: Annotated[Path | None, typer.Option(help="File for the signed note.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the signed note; of those there it replaces only an earlier one."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Size and root of the log now, signed: whoever keeps it notices what is changed before it."""
     with _own(directory) as (home, store):
+        if out is not None:
+            check_continues(store.log, out)
         key, note = _key(home), _signed(home, store.log)
     said = Checkpoint.from_text(note.text)
     if out is not None:
