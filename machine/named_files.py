@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,3 +44,8 @@ def write_within(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
 def read_of_log(path: Path, most: int) -> bytes:
     """A file that belongs to a log, such as a proof; raises UsageError (E-LOG-FILE)."""
     return read_named(path, most, code="E-LOG-FILE")
+
+
+def read_if_there(path: Path, most: int) -> bytes | None:
+    """As `read_of_log`; None where nothing has that name."""
+    return read_of_log(path, most) if os.path.lexists(path) else None

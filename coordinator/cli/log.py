@@ -17,18 +17,19 @@ from coordinator.store.hand_overs import KeptHandOvers
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.log_table import entries_shown, entries_words
-from machine.named_files import read_of_log, write_within
+from machine.named_files import read_if_there, read_of_log, write_within
 from machine.text import how_many
 from protocol.errors import UsageError
 from protocol.log.checking import LogReader, check_log
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.copies import exported_files, open_copied
+from protocol.log.copies import CHECKPOINT_FILE, exported_files, open_copied
 from protocol.log.entries import Entry
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey
 from protocol.log.proofs import LogProof
 from protocol.log.showing import (
     MAX_PROOF_BYTES,
+    check_continues,
     check_follows,
     proof_of,
     signed_checkpoint,
@@ -78,12 +79,19 @@ def show(
 
 @app.command("checkpoint")
 def checkpoint(
-    out: Annotated[Path | None, typer.Option(help="File for the signed note.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the signed note; of those there it replaces only an earlier one."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Size and root of the log now, signed: whoever keeps it notices what is changed before it."""
     with _store(directory) as (config, store):
+        if out is not None:
+            check_continues(store.log, read_if_there(out, MAX_NOTE_BYTES), str(out))
         key, note = _key(config), _signed(config, store)
     said = Checkpoint.from_text(note.text)
     if out is not None:
@@ -190,6 +198,8 @@ def export(
     """Copy the log into files, as C2SP tlog-tiles has them, for an auditor to check offline."""
     with _store(directory) as (config, store):
         note, key = _signed(config, store), _key(config)
+        place = folder / CHECKPOINT_FILE
+        check_continues(store.log, read_if_there(place, MAX_NOTE_BYTES), str(place))
         files = write_within(folder, exported_files(store.log, note))
     said = Checkpoint.from_text(note.text)
     output.result(

@@ -12,7 +12,7 @@ import typer
 from machine.console import Format, FormatOption, output
 from machine.files import write_file
 from machine.log_table import entries_shown, entries_words
-from machine.named_files import read_of_log, write_within
+from machine.named_files import read_if_there, read_of_log, write_within
 from machine.text import how_many
 from partner_node.cli import log_witness
 from partner_node.cli.options import HERE, Directory
@@ -25,11 +25,17 @@ from partner_node.store.node_store import NodeStore
 from protocol.errors import LogError, UsageError
 from protocol.log.checking import LogReader, check_log, check_since, check_states
 from protocol.log.checkpoints import Checkpoint
-from protocol.log.copies import exported_files, open_copied
+from protocol.log.copies import CHECKPOINT_FILE, exported_files, open_copied
 from protocol.log.entries import Entry
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Note, VerifierKey
-from protocol.log.showing import check_follows, proof_of, signed_checkpoint, verified_checkpoint
+from protocol.log.showing import (
+    check_continues,
+    check_follows,
+    proof_of,
+    signed_checkpoint,
+    verified_checkpoint,
+)
 
 app = typer.Typer(
     help="The audit log: what happened here, whether it is whole, proofs and copies of it.",
@@ -76,12 +82,19 @@ def show(
 
 @app.command("checkpoint")
 def checkpoint(
-    out: Annotated[Path | None, typer.Option(help="File for the signed note.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the signed note; of those there it replaces only an earlier one."
+        ),
+    ] = None,
     directory: Directory = HERE,
     format: Format = FormatOption,
 ) -> None:
     """Size and root of the log now, signed: whoever keeps it notices what is changed before it."""
     with _own(directory) as (home, store):
+        if out is not None:
+            check_continues(store.log, read_if_there(out, MAX_NOTE_BYTES), str(out))
         key, note = _key(home), _signed(home, store.log)
     said = Checkpoint.from_text(note.text)
     if out is not None:
@@ -247,6 +260,8 @@ def export(
     with _own(directory) as (home, store):
         note, key = _signed(home, store.log), _key(home)
         said = Checkpoint.from_text(note.text)
+        place = folder / CHECKPOINT_FILE
+        check_continues(store.log, read_if_there(place, MAX_NOTE_BYTES), str(place))
         files = write_within(folder, exported_files(store.log, note)) + copy_seals(
             store, folder, said.size
         )

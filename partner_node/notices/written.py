@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,10 +13,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from machine.text import shown
 from partner_node.notices.notice import Notice
+from protocol.markdown import plain
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-#: Characters that Markdown reads as more than themselves.
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>#!|~&]|^[-+]|(?<=^\d)[.)])")
 
 
 @cache
@@ -83,8 +81,7 @@ def _markdown(notice: Notice) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    # Two blanks or a line break of somebody's text are one blank here: they say nothing.
-    return _MARKDOWN.sub(r"\\\1", " ".join(shown(text).split()))
+    return plain(shown(text))
 
 
 def to_dict(notice: Notice) -> dict[str, Any]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from protocol.evidence.document import NO_ADVICE, Document, Field, Grid, State
-
-_MEANT: Final = re.compile(r"([\\`*_{}\[\]<>#|~!])")
+from protocol.markdown import plain
 
 
 def as_markdown(document: Document, shown: Callable[[str], str]) -> str:
@@ -17,7 +14,7 @@ def as_markdown(document: Document, shown: Callable[[str], str]) -> str:
     Args:
         shown: Escapes invisible characters.
     """
-    return "\n".join(_lines(document, lambda text: _plain(shown(text)))) + "\n"
+    return "\n".join(_lines(document, lambda text: plain(shown(text)))) + "\n"
 
 
 def _lines(document: Document, safe: Callable[[str], str]) -> Iterator[str]:
@@ -64,8 +61,3 @@ def _grid(grid: Grid, safe: Callable[[str], str]) -> Iterator[str]:
     yield "|" + " --- |" * len(grid.headers)
     for row in grid.rows:
         yield "| " + " | ".join(map(safe, row)) + " |"
-
-
-def _plain(text: str) -> str:
-    """A text in which nothing means anything to Markdown, on one line."""
-    return _MEANT.sub(r"\\\1", " ".join(text.split()))

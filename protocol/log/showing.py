@@ -7,8 +7,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.errors import LogError
-from protocol.log.checking import LogReader
+from protocol.errors import FedsegError, LogError
+from protocol.log.checking import LogReader, check_states
 from protocol.log.checkpoints import Checkpoint
 from protocol.log.names import key_of_log
 from protocol.log.notes import MAX_NOTE_BYTES, Ed25519Verifier, Note, VerifierKey, sign_ed25519
@@ -73,3 +73,29 @@ def check_follows(log: LogReader, old: Checkpoint, new: Checkpoint) -> list[byte
     proof = consistency_proof(old.size, new.size, log)
     check_consistency(old.size, new.size, proof, old.root, new.root)
     return proof
+
+
+def check_continues(log: LogReader, kept: bytes | None, name: str) -> None:
+    """Check that a log continues a kept checkpoint, which a newer one is about to replace.
+
+    Whoever kept it could show by it that the log is another one, or shorter: that is not written
+    over.
+
+    Args:
+        kept: The file's bytes; nothing is checked where there is none.
+        name: The file, for errors.
+
+    Raises:
+        LogError: The log is not the one that it was (E-LOG-FORKED), or shorter (E-LOG-SHORT).
+        MalformedError: The file is no checkpoint (E-LOG-FORMAT).
+    """
+    if kept is None:
+        return
+    try:
+        check_states(log, [Checkpoint.from_text(Note.parse(kept).text)])
+    except FedsegError as error:
+        raise type(error)(
+            f"{name} is kept: {error.message}",
+            code=error.code,
+            remedy=f"name another file or folder. {error.remedy}",
+        ) from error

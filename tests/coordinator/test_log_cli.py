@@ -61,6 +61,11 @@ def test_a_checkpoint_kept_elsewhere_shows_what_was_cut_off(
     assert run.refused("log", "verify", "--checkpoint", kept, *where, status=3)["code"] == (
         "E-LOG-SHORT"
     )
+    before = kept.read_bytes()
+    assert run.refused("log", "checkpoint", "--out", kept, *where, status=3)["code"] == (
+        "E-LOG-SHORT"
+    )
+    assert kept.read_bytes() == before, "it shows what was cut off"
 
 
 def test_an_entry_that_was_changed_is_noticed(shell: Shell, logging: Path) -> None:

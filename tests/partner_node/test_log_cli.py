@@ -229,6 +229,32 @@ def test_what_is_copied_of_the_log_is_closed_to_other_accounts(
     assert [str(one) for one in written if one.stat().st_mode & 0o077] == []
 
 
+def test_what_shows_that_a_log_is_another_or_shorter_is_never_written_over(
+    shell: Shell, logging: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(logging, tmp_path / "backup")
+    copy, kept, mine = tmp_path / "copy", tmp_path / "kept", tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    add(logging, 300, 310)
+    for _ in range(2):  # the second takes the place of the first
+        shell.json("log", "export", copy, "--dir", logging)
+        checkpoint(shell, logging, kept)
+        add(logging, 310, 311)
+    shutil.rmtree(logging)
+    shutil.copytree(tmp_path / "backup", logging)
+    before = {one: one.read_bytes() for one in [kept, *copy.rglob("*")] if one.is_file()}
+    for code in ("E-LOG-SHORT", "E-LOG-FORKED"):
+        for words in (("export", copy), ("checkpoint", "--out", kept)):
+            error = shell.refused("log", *words, "--dir", logging, status=3)
+            assert error["code"] == code
+            assert str(words[-1]) in error["message"]
+        add(logging, 400, 430)
+    words = ("log", "checkpoint", "--out", mine, "--dir", logging)
+    assert shell.refused(*words, status=3)["code"] == "E-LOG-FORMAT"
+    assert {one: one.read_bytes() for one in before} == before
+    assert mine.read_bytes() == b"mine"
+
+
 def test_a_copy_is_checked_without_the_node(shell: Shell, logging: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     checkpoint(shell, logging, tmp_path / "kept")

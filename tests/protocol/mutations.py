@@ -2038,10 +2038,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
         "evidence/test_renderings.py::test_a_page_loads_nothing_has_no_script_and_shows_every_blank",
     ),
     (
-        "protocol/evidence/markdown.py",
-        '    return _MEANT.sub(r"\\\\\\1", " ".join(text.split()))\n',
-        '    return " ".join(text.split())\n',
+        "protocol/markdown.py",
+        '_MEANT.sub(r"\\\\\\1", " ".join(text.split()))',
+        '" ".join(text.split())',
         "evidence/test_renderings.py::test_markdown_has_every_field_and_lets_no_text_mean_anything",
+    ),
+    (
+        "protocol/markdown.py",
+        "(?=[ =-]|$)",
+        "(?=x)",
+        "test_markdown.py::test_no_text_means_anything",
     ),
     (
         "protocol/evidence/answers.py",
